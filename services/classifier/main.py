@@ -1,0 +1,80 @@
+"""Wiring of the classifier."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from aiohttp import web
+from aiokafka.errors import KafkaError
+
+from services.classifier.config import ClassifierSettings
+from services.classifier.task import ClassifierTask
+from shared.catalogue import Catalogue, load_catalogue
+from shared.config import load
+from shared.kafka.group import Group
+from shared.kafka.topics import Topics, check_topics
+from shared.lifecycle import run_service, wait_for_server
+
+
+class ClassifierService:
+    """See shared.lifecycle.Service."""
+
+    name = "classifier"
+
+    def __init__(self, settings: ClassifierSettings, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self.host = settings.host
+        self.port = settings.port
+        self.log = settings.log
+        self._group: Group | None = None
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Member of the group that shares the partitions of `bakvakt.alarms` out."""
+        settings = self._settings
+        if not await wait_for_server(
+            "Kafka", settings.kafka, self._check, stopping, absent=(KafkaError,)
+        ):
+            return
+        self._group = Group(
+            settings.kafka,
+            f"{settings.prefix}.classifier",
+            Topics(settings.prefix).alarms,
+            self._build_task,
+            session_timeout_ms=settings.session_timeout_ms,
+        )
+        await self._group.run(stopping)
+
+    def not_ready(self) -> list[str]:
+        """Kafka first, then each partition."""
+        if self._group is None:
+            return [f"Kafka at {self._settings.kafka}: not reached yet"]
+        return self._group.not_ready()
+
+    async def refresh_metrics(self) -> None:
+        """All are kept up to date."""
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """None of its own yet."""
+        return ()
+
+    async def _check(self) -> None:
+        settings = self._settings
+        await check_topics(
+            settings.kafka,
+            settings.prefix,
+            partitions=settings.partitions,
+            replication=settings.replication,
+        )
+
+    def _build_task(self, _partition: int) -> ClassifierTask:
+        return ClassifierTask(self._settings, self._catalogue)
+
+
+def build(environ: Mapping[str, str]) -> ClassifierService:
+    """Raises ConfigError with every problem."""
+    return ClassifierService(load(ClassifierSettings, environ), load_catalogue())
+
+
+def main() -> None:
+    """Run one instance of the classifier."""
+    run_service(build)

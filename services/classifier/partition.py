@@ -1,0 +1,184 @@
+"""The state of one partition, and what a batch of records does to it. No I/O.
+
+A batch is staged beside the state and becomes part of it only after its transaction is committed: an
+aborted batch leaves nothing behind.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from services.classifier.judge import Outcome, judge_edge, judge_ruling, wake
+from services.classifier.state import (
+    META_KEY,
+    Condition,
+    ConditionKey,
+    Emu,
+    Meta,
+    condition_key,
+    decode_condition,
+    decode_emu,
+    decode_meta,
+    emu_key,
+    encode,
+    parse_condition_key,
+    parse_emu_key,
+)
+from shared.catalogue import Catalogue
+from shared.documents.fault import GRADES, Fault
+from shared.documents.internal import Edge, InternalRecord, Ruling
+
+_NEW_EMU = Emu()
+
+
+class ChangelogEntry(NamedTuple):
+    """One record of the changelog; `value` None is a tombstone."""
+
+    key: bytes
+    value: bytes | None
+
+
+class Partition:
+    """Conditions and EMUs of one partition, and the input offset that they are valid for."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.meta = Meta(offset=0, now_ms=0)
+        self.conditions: dict[ConditionKey, Condition] = {}
+        self.emus: dict[str, Emu] = {}
+        self.open_by_grade = Counter[str]({grade: 0 for grade in GRADES})
+        self._wake_ups: list[tuple[int, ConditionKey]] = []
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take one changelog record in; call `restored` after the last."""
+        if key == META_KEY:
+            if value is not None:
+                self.meta = decode_meta(value)
+        elif key.startswith(b"e"):
+            if value is not None:
+                self.emus[parse_emu_key(key)] = decode_emu(value)
+        elif value is None:
+            self.conditions.pop(parse_condition_key(key), None)
+        else:
+            condition = decode_condition(value)
+            self.conditions[condition.key] = condition
+
+    def restored(self) -> None:
+        """Rebuild what is derived."""
+        for condition in self.conditions.values():
+            self.open_by_grade[condition.grade] += condition.stands
+            self.wake_at(condition)
+
+    def stage(self) -> "Batch":
+        """A new batch on top of this state; drop it or `apply` it."""
+        return Batch(self)
+
+    def apply(self, batch: "Batch") -> None:
+        """The batch's transaction is committed: make it part of the state."""
+        for key, condition in batch.conditions.items():
+            before = self.conditions.get(key)
+            if before is not None:
+                self.open_by_grade[before.grade] -= before.stands
+            if condition is None:
+                self.conditions.pop(key, None)
+            else:
+                self.conditions[key] = condition
+                self.open_by_grade[condition.grade] += condition.stands
+        self.emus.update(batch.emus)
+        self.meta = batch.meta
+
+    def wake_at(self, condition: Condition) -> None:
+        """Remember when the condition is to be woken; an entry that no longer holds is passed over."""
+        if condition.wake_at_ms is not None:
+            heapq.heappush(self._wake_ups, (condition.wake_at_ms, condition.key))
+
+    def next_wake_up(self, until_ms: int) -> ConditionKey | None:
+        """The condition whose wake-up comes first, if that is due by `until_ms`; taken off the list."""
+        if self._wake_ups and self._wake_ups[0][0] <= until_ms:
+            return heapq.heappop(self._wake_ups)[1]
+        return None
+
+
+class Batch:
+    """What some records change: read through to the state below, write here.
+
+    Wake-ups that a batch sets are kept in the partition's heap at once: if the batch is dropped they are
+    passed over, since no condition says the same.
+    """
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+        self._catalogue = partition.catalogue
+        self.meta = partition.meta
+        self.conditions: dict[ConditionKey, Condition | None] = {}
+        self.emus: dict[str, Emu] = {}
+        self.faults: list[Fault] = []
+        self.verdicts = Counter[str]()
+
+    @property
+    def changes_state(self) -> bool:
+        """Whether anything but the offset and the time has changed."""
+        return bool(self.conditions or self.emus or self.faults)
+
+    def judge(self, record: InternalRecord) -> None:
+        """One record: first what is due before it, then the record itself.
+
+        All or nothing: where a rule raises, no part of the record's outcome is staged.
+        """
+        self.follow_clock(record.receipt_ms)
+        now_ms = self.meta.now_ms
+        emu = self.emus.get(record.emu_id) or self._partition.emus.get(record.emu_id, _NEW_EMU)
+        condition = self._find((record.emu_id, record.component, record.code))
+        match record:
+            case Edge():
+                outcome = judge_edge(emu, condition, record, now_ms, self._catalogue)
+            case Ruling():
+                outcome = judge_ruling(emu, condition, record, now_ms, self._catalogue)
+        self._take(outcome)
+        if outcome.emu is not None:
+            self.emus[record.emu_id] = outcome.emu
+
+    def follow_clock(self, now_ms: int) -> None:
+        """Move the task's time to `now_ms`, never back, and wake what is due on the way, in order."""
+        while (key := self._partition.next_wake_up(now_ms)) is not None:
+            condition = self._find(key)
+            due_ms = None if condition is None else condition.wake_at_ms
+            if condition is None or due_ms is None or due_ms > now_ms:
+                continue  # it was cleared, woken or told meanwhile; its new wake-up is listed itself
+            self._move_time(due_ms)
+            outcome = wake(condition, self.meta.now_ms, self._catalogue)
+            if outcome.forget:
+                self.conditions[key] = None
+            self._take(outcome)
+        self._move_time(now_ms)
+
+    def move_offset(self, offset: int) -> None:
+        """All input before `offset` is judged."""
+        self.meta = Meta(offset, self.meta.now_ms)
+
+    def changelog(self) -> Iterator[ChangelogEntry]:
+        """What has to be written for this batch to be remembered."""
+        for key, condition in self.conditions.items():
+            value = None if condition is None else encode(condition)
+            yield ChangelogEntry(condition_key(key), value)
+        for emu_id, emu in self.emus.items():
+            yield ChangelogEntry(emu_key(emu_id), encode(emu))
+        yield ChangelogEntry(META_KEY, encode(self.meta))
+
+    def _find(self, key: ConditionKey) -> Condition | None:
+        if key in self.conditions:
+            return self.conditions[key]
+        return self._partition.conditions.get(key)
+
+    def _take(self, outcome: Outcome) -> None:
+        self.verdicts[outcome.verdict] += 1
+        if outcome.fault is not None:
+            self.faults.append(outcome.fault)
+        if outcome.condition is not None:
+            self.conditions[outcome.condition.key] = outcome.condition
+            self._partition.wake_at(outcome.condition)
+
+    def _move_time(self, now_ms: int) -> None:
+        if now_ms > self.meta.now_ms:
+            self.meta = Meta(self.meta.offset, now_ms)

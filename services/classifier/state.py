@@ -1,0 +1,121 @@
+"""What the classifier remembers, and how it is written to the changelog.
+
+Keys of the changelog: `c` + EMU, component, code (a condition); `e` + EMU (what was heard from it);
+`meta` (the input offset that all of it is valid for, and the task's time).
+"""
+
+import msgspec
+
+from shared.documents.fault import Grade
+from shared.documents.internal import Source
+from shared.times import MINUTE_MS
+
+# Identifiers hold printable characters only (shared.documents.report), so this one parts them.
+_PART = "\x1f"
+META_KEY = b"meta"
+
+REOPEN_WINDOW_MS = 15 * MINUTE_MS
+
+ConditionKey = tuple[str, str, str]
+"""(emu_id, component, code): what names a condition."""
+
+Interval = tuple[int, int]
+
+
+class Boot(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The sequence numbers heard from one boot of an EMU, as intervals (first, last), ascending."""
+
+    boot: str
+    seen: tuple[Interval, ...]
+
+
+class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What was heard from one EMU: the newest source of each input, and its boots, oldest first."""
+
+    sources: tuple[Source, ...] = ()
+    boots: tuple[Boot, ...] = ()
+
+
+class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=False):
+    """A condition that stands, or whose reopen window is not over yet."""
+
+    emu_id: str
+    component: str
+    code: str
+    site_id: str
+    fault_id: str
+    revision: int
+    grade: Grade
+    grade_reason: str
+    raised_at_ms: int
+    opened_at_ms: int
+    last_at_ms: int
+    cleared_at_ms: int | None
+    """None: the condition stands."""
+    count: int
+    flaps: int
+    level: str | None
+    model: str | None
+    firmware: str | None
+    source: Source
+    """The report that opened the fault."""
+    boot: str | None
+    seq: int | None
+    """Place of the newest word on the condition, where its EMU numbers its reports."""
+    published_ms: int
+    """When the newest revision was published."""
+    ladder: int
+    """Which wait comes before the next trailing revision (judge.TRAILING_MS)."""
+    publish_at_ms: int | None
+    """When the trailing revision is due; None: no repeat is waiting."""
+
+    @property
+    def key(self) -> ConditionKey:
+        return (self.emu_id, self.component, self.code)
+
+    @property
+    def stands(self) -> bool:
+        return self.cleared_at_ms is None
+
+    @property
+    def wake_at_ms(self) -> int | None:
+        """When something happens to it by itself; None: never."""
+        if self.cleared_at_ms is not None:
+            return self.cleared_at_ms + REOPEN_WINDOW_MS
+        return self.publish_at_ms
+
+
+class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the whole state is valid for."""
+
+    offset: int
+    """Of the next input record."""
+    now_ms: int
+    """The task's time: the largest receipt processed; never goes back."""
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_condition = msgspec.msgpack.Decoder(Condition).decode
+decode_emu = msgspec.msgpack.Decoder(Emu).decode
+decode_meta = msgspec.msgpack.Decoder(Meta).decode
+
+
+def condition_key(key: ConditionKey) -> bytes:
+    """The changelog's key of a condition."""
+    return _PART.join(("c", *key)).encode()
+
+
+def emu_key(emu_id: str) -> bytes:
+    """The changelog's key of an EMU."""
+    return f"e{_PART}{emu_id}".encode()
+
+
+def parse_condition_key(key: bytes) -> ConditionKey:
+    """The reverse of `condition_key`."""
+    _, emu_id, component, code = key.decode().split(_PART)
+    return (emu_id, component, code)
+
+
+def parse_emu_key(key: bytes) -> str:
+    """The reverse of `emu_key`."""
+    return key.decode().split(_PART, 1)[1]

@@ -1,0 +1,161 @@
+"""One partition of the alarms: exactly once from `bakvakt.alarms` to `bakvakt.faults`."""
+
+import time
+from collections.abc import Iterator
+
+import msgspec
+import structlog
+from aiokafka import TopicPartition
+
+from services.classifier.config import ClassifierSettings
+from services.classifier.metrics import (
+    ALARMS,
+    COMMIT_SECONDS,
+    FAULTS,
+    FAULTS_OPEN,
+    RESTORE_SECONDS,
+)
+from services.classifier.partition import Batch, Partition
+from shared.catalogue import Catalogue
+from shared.documents.dead_letter import DeadLetter, make_dead_letter
+from shared.documents.fault import GRADES, encode_fault
+from shared.documents.internal import decode_internal
+from shared.errors import RecordError
+from shared.kafka.group import Ownership
+from shared.kafka.partition import partition_of
+from shared.kafka.producer import FencedProducer, Outgoing
+from shared.kafka.reader import Reader, Record
+from shared.kafka.topics import Topics
+from shared.metrics import DEAD_LETTERS
+from shared.times import now_ms
+
+log = structlog.get_logger()
+
+READ_TIMEOUT_MS = 200
+MAX_BATCH_RECORDS = 5_000
+# Records that change nothing (redeliveries) still move the offset, but not each at once.
+OFFSET_INTERVAL_MS = 1_000
+
+
+class ClassifierTask:
+    """Faults, changelog and input offset of a batch in one transaction; state changes after it.
+
+    Taking over: InitProducerId fences the former owner and settles its open transaction, so the changelog
+    is read to an end that nobody can move; the input is read on from the offset found there.
+    """
+
+    def __init__(self, settings: ClassifierSettings, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.prefix)
+        self._partition = Partition(catalogue)
+        self._committed_ms = 0
+
+    async def run(self, ownership: Ownership) -> None:
+        """See shared.kafka.group.PartitionTask."""
+        p = ownership.partition
+        kafka, alarms = self._settings.kafka, ownership.topic_partition
+        transactional_id = f"{self._settings.prefix}.classifier.{self._topics.alarms}.{p}"
+        began_s = time.monotonic()
+        async with FencedProducer(kafka, transactional_id) as producer:
+            await self._restore(p)
+            async with Reader(kafka, {alarms: self._partition.meta.offset}) as reader:
+                RESTORE_SECONDS.observe(time.monotonic() - began_s)
+                ownership.ready = True
+                self._tell_open(p)
+                try:
+                    while not ownership.ended:
+                        await self._step(producer, reader, alarms)
+                        ownership.processed = self._partition.meta.offset
+                finally:
+                    for grade in GRADES:
+                        FAULTS_OPEN.remove(str(p), grade)
+
+    async def _step(self, producer: FencedProducer, reader: Reader, alarms: TopicPartition) -> None:
+        """Read what has come, judge it, commit it."""
+        records = await reader.read(timeout_ms=READ_TIMEOUT_MS, max_records=MAX_BATCH_RECORDS)
+        position = await reader.position(alarms)
+        batch = self._partition.stage()
+        letters = [letter for record in records if (letter := self._judge(batch, record))]
+        if reader.at_end(alarms, position):
+            batch.follow_clock(now_ms())
+        batch.move_offset(position)
+        for verdict, count in batch.verdicts.items():
+            ALARMS.labels(verdict).inc(count)
+        if not (batch.changes_state or letters):
+            moved = position != self._partition.meta.offset
+            if not moved or now_ms() - self._committed_ms < OFFSET_INTERVAL_MS:
+                return
+        with COMMIT_SECONDS.time():
+            await producer.commit(self._outgoing(alarms.partition, batch, letters))
+        self._committed_ms = now_ms()
+        self._partition.apply(batch)
+        for fault in batch.faults:
+            FAULTS.labels(fault.change).inc()
+        self._tell_open(alarms.partition)
+
+    async def _restore(self, p: int) -> None:
+        changelog = TopicPartition(self._topics.classifier_state, p)
+        records = 0
+        async with Reader(self._settings.kafka, {changelog: None}) as reader:
+            async for record in reader.records_to_end():
+                records += 1
+                if record.key is not None:
+                    self._partition.restore(record.key, record.value)
+        self._partition.restored()
+        log.info(
+            "partition restored",
+            partition=p,
+            records=records,
+            conditions=len(self._partition.conditions),
+            offset=self._partition.meta.offset,
+        )
+
+    def _judge(self, batch: Batch, record: Record) -> DeadLetter | None:
+        try:
+            alarm = decode_internal(record.value or b"")
+            home = partition_of(alarm.site_id, self._settings.partitions)
+            if home != record.partition:
+                raise RecordError(  # noqa: TRY301 - one place makes the dead letter
+                    "wrong_partition", f"site {alarm.site_id} belongs to partition {home}"
+                )
+            batch.judge(alarm)
+        except msgspec.DecodeError as error:
+            return self._bury(RecordError("undecodable", str(error)), record)
+        except RecordError as error:
+            return self._bury(error, record)
+        except Exception as error:
+            log.exception("a rule failed", partition=record.partition, offset=record.offset)
+            return self._bury(RecordError("rule_failed", repr(error)), record)
+        return None
+
+    def _bury(self, error: RecordError, record: Record) -> DeadLetter:
+        DEAD_LETTERS.labels("classifier", error.reason).inc()
+        log.error(
+            "dead letter",
+            reason=error.reason,
+            detail=error.detail,
+            partition=record.partition,
+            offset=record.offset,
+        )
+        return make_dead_letter(
+            error,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            index=0,
+            key=record.key,
+            value=record.value,
+        )
+
+    def _outgoing(self, p: int, batch: Batch, letters: list[DeadLetter]) -> Iterator[Outgoing]:
+        topics = self._topics
+        for fault in batch.faults:
+            yield Outgoing(topics.faults, p, fault.fault_id.encode(), encode_fault(fault))
+        for key, value in batch.changelog():
+            yield Outgoing(topics.classifier_state, p, key, value)
+        for letter in letters:
+            yield Outgoing(topics.dead_letters, p, letter.key, letter.value, letter.headers)
+
+    def _tell_open(self, p: int) -> None:
+        for grade in GRADES:
+            FAULTS_OPEN.labels(str(p), grade).set(self._partition.open_by_grade[grade])

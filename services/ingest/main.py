@@ -1,0 +1,86 @@
+"""Wiring of ingest."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from aiohttp import web
+from aiokafka.errors import KafkaError
+
+from services.ingest.config import IngestSettings
+from services.ingest.task import IngestTask, group_name
+from shared.config import load
+from shared.kafka.group import Group
+from shared.kafka.topics import check_inputs, check_topics
+from shared.lifecycle import run_service, wait_for_server
+
+
+class IngestService:
+    """See shared.lifecycle.Service."""
+
+    name = "ingest"
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self._settings = settings
+        self.host = settings.host
+        self.port = settings.port
+        self.log = settings.log
+        self._groups: list[Group] = []
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """One group for each input topic."""
+        settings = self._settings
+        if not await wait_for_server(
+            "Kafka", settings.kafka, self._check, stopping, absent=(KafkaError,)
+        ):
+            return
+        self._groups = [
+            Group(
+                settings.kafka,
+                group_name(settings.prefix, topic),
+                topic,
+                partial(self._build_task, topic),
+                session_timeout_ms=settings.session_timeout_ms,
+                keeps_offsets=True,
+            )
+            for topic in settings.input_topics
+        ]
+        async with asyncio.TaskGroup() as group:
+            for member in self._groups:
+                group.create_task(member.run(stopping))
+
+    def not_ready(self) -> list[str]:
+        """Kafka first, then each input topic."""
+        if not self._groups:
+            return [f"Kafka at {self._settings.kafka}: not reached yet"]
+        return [missing for group in self._groups for missing in group.not_ready()]
+
+    async def refresh_metrics(self) -> None:
+        """All are kept up to date."""
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """None of its own yet."""
+        return ()
+
+    async def _check(self) -> None:
+        settings = self._settings
+        await check_topics(
+            settings.kafka,
+            settings.prefix,
+            partitions=settings.partitions,
+            replication=settings.replication,
+        )
+        await check_inputs(settings.kafka, settings.input_topics)
+
+    def _build_task(self, topic: str, _partition: int) -> IngestTask:
+        return IngestTask(self._settings, topic)
+
+
+def build(environ: Mapping[str, str]) -> IngestService:
+    """Raises ConfigError with every problem."""
+    return IngestService(load(IngestSettings, environ))
+
+
+def main() -> None:
+    """Run one instance of ingest."""
+    run_service(build)

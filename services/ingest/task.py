@@ -1,0 +1,144 @@
+"""One partition of an input topic: reports in, internal records and dead letters out."""
+
+import json
+from collections.abc import Iterable
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from services.ingest.config import IngestSettings
+from services.ingest.metrics import REPORTS
+from services.ingest.reports import Arrival, clamp_receipt, read_arrival
+from shared.documents.dead_letter import DeadLetter
+from shared.documents.internal import encode_internal
+from shared.errors import TransactionError
+from shared.kafka.group import Ownership
+from shared.kafka.partition import partition_of
+from shared.kafka.producer import Outgoing, PlainProducer
+from shared.kafka.reader import Reader, Record
+from shared.kafka.topics import Topics
+from shared.metrics import DEAD_LETTERS
+from shared.times import now_ms
+
+log = structlog.get_logger()
+
+# What is read again after a crash, and dropped by the classifier.
+COMMIT_INTERVAL_MS = 1_000
+READ_TIMEOUT_MS = 500
+# The broker's word on where the log ends may be as old as one long poll, and a little more.
+END_KNOWN_AFTER_MS = 1_000
+CREATE_TIME = 0
+
+
+def group_name(prefix: str, topic: str) -> str:
+    """The group whose commits are ingest's offsets in `topic`."""
+    return f"{prefix}.ingest.{topic}"
+
+
+class IngestTask:
+    """At least once, in input order: the offset is committed after Kafka has what came of it.
+
+    A former owner that wakes up late repeats at most what the new one writes as well; its commits are
+    refused. The classifier drops repetitions by their source.
+    """
+
+    def __init__(self, settings: IngestSettings, topic: str) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.prefix)
+        self._topic = topic
+        self._read_to_ms = 0
+        self._warned = False
+
+    async def run(self, ownership: Ownership) -> None:
+        """See shared.kafka.group.PartitionTask."""
+        partition = ownership.topic_partition
+        offset = await self._read_committed(partition)
+        async with (
+            PlainProducer(self._settings.kafka) as producer,
+            Reader(self._settings.kafka, {partition: offset}) as reader,
+        ):
+            ownership.ready = True
+            committed_ms = now_ms()
+            while not ownership.ended:
+                records = await reader.read(timeout_ms=READ_TIMEOUT_MS)
+                if records:
+                    await producer.send(self._carry_over(records))
+                position = await reader.position(partition)
+                due = now_ms() - committed_ms >= COMMIT_INTERVAL_MS or ownership.ended
+                if reader.at_end(partition, position):
+                    self._read_to_ms = max(self._read_to_ms, now_ms() - END_KNOWN_AFTER_MS)
+                if due and position != ownership.processed:
+                    await ownership.commit(position, json.dumps({"read_to_ms": self._read_to_ms}))
+                    committed_ms = now_ms()
+
+    async def _read_committed(self, partition: TopicPartition) -> int | None:
+        """The group's offset (None: it has none yet), and the moment kept in its metadata."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
+        try:
+            await admin.start()
+            group = group_name(self._settings.prefix, self._topic)
+            found = await admin.list_consumer_group_offsets(group, partitions=[partition])
+        except KafkaError as error:
+            raise TransactionError(f"the committed offset cannot be read: {error!r}") from error
+        finally:
+            await admin.close()
+        if partition not in found or found[partition].offset < 0:
+            return None
+        try:
+            self._read_to_ms = int(json.loads(found[partition].metadata)["read_to_ms"])
+        except (ValueError, KeyError, TypeError):
+            self._read_to_ms = 0  # committed by a tool, not by us
+        return found[partition].offset
+
+    def _carry_over(self, records: Iterable[Record]) -> Iterable[Outgoing]:
+        now = now_ms()
+        reports = 0
+        for record in records:
+            if record.timestamp_type == CREATE_TIME and not self._warned:
+                self._warned = True
+                log.warning(
+                    "the input has the producers' timestamps; "
+                    "message.timestamp.type=LogAppendTime on it is better",
+                    topic=self._topic,
+                )
+            arrival = Arrival(
+                generation=self._settings.input_generation,
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                key=record.key,
+                value=record.value,
+                receipt_ms=clamp_receipt(record.timestamp, read_to_ms=self._read_to_ms, now_ms=now),
+            )
+            for result in read_arrival(arrival):
+                if isinstance(result, DeadLetter):
+                    yield self._bury(result, record)
+                else:
+                    reports += 1
+                    yield Outgoing(
+                        self._topics.alarms,
+                        partition_of(result.site_id, self._settings.partitions),
+                        result.emu_id.encode(),
+                        encode_internal(result),
+                    )
+        REPORTS.labels(self._topic).inc(reports)
+
+    def _bury(self, letter: DeadLetter, record: Record) -> Outgoing:
+        DEAD_LETTERS.labels("ingest", letter.reason).inc()
+        log.warning(
+            "dead letter",
+            reason=letter.reason,
+            detail=letter.detail,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+        )
+        return Outgoing(
+            self._topics.dead_letters,
+            record.partition % self._settings.partitions,
+            letter.key,
+            letter.value,
+            letter.headers,
+        )

@@ -1,0 +1,1 @@
+"""What the four services share: documents, catalogue, policy, Kafka, configuration, lifecycle."""

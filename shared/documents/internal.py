@@ -1,0 +1,73 @@
+"""Internal records of `bakvakt.alarms`: MessagePack arrays with a tag, extended only at the end."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Source(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where a record came from: enough to tell a redelivery from something new.
+
+    `generation` is raised when an input topic is made anew. Dispatch's own records have topic
+    "dispatch", partition p and a counter of p as the offset.
+    """
+
+    generation: int
+    topic: str
+    partition: int
+    offset: int
+    index: int
+
+    @property
+    def stream(self) -> tuple[int, str, int]:
+        """The input that this record belongs to."""
+        return (self.generation, self.topic, self.partition)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The place in that input; grows from record to record."""
+        return (self.offset, self.index)
+
+
+class Edge(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="edge"):
+    """One condition was said to have risen (`raised`) or gone."""
+
+    source: Source
+    emu_id: str
+    site_id: str
+    component: str
+    code: str
+    raised: bool
+    at_ms: int
+    """Device's time; the time of receipt where the device's clock cannot be trusted."""
+    receipt_ms: int
+    trusted: bool = True
+    level: str | None = None
+    value: float | bool | str | None = None
+    unit: str | None = None
+    text: str | None = None
+    boot: str | None = None
+    seq: int | None = None
+    model: str | None = None
+    firmware: str | None = None
+    historical: bool = False
+
+
+class Ruling(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="ruling"):
+    """A person's word on a condition, sent by dispatch."""
+
+    source: Source
+    emu_id: str
+    site_id: str
+    component: str
+    code: str
+    action: Literal["clear"]
+    by: str
+    reason: str
+    receipt_ms: int
+
+
+InternalRecord = Edge | Ruling
+
+encode_internal = msgspec.msgpack.Encoder().encode
+decode_internal = msgspec.msgpack.Decoder(InternalRecord).decode

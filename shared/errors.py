@@ -1,0 +1,52 @@
+"""The errors that Bakvakt raises itself. Policy reads the type, never the text.
+
+BakvaktError
+├── ConfigError        wrong settings, policy or catalogue: the service does not start
+├── RecordError        bytes that are not what they should be: a dead letter
+├── FencedError        somebody else owns this partition now: wait for proof of membership
+├── TransactionError   a transaction failed or its outcome is unknown: build the task anew
+└── OwnershipError     stored state is not what this owner last wrote: build the task anew
+"""
+
+
+class BakvaktError(Exception):
+    """Base of all errors of our own; `reason` labels metrics and dead letters."""
+
+    reason = "error"
+
+
+class ConfigError(BakvaktError):
+    """Settings, policy or catalogue are wrong; holds every problem found, not just the first."""
+
+    reason = "config"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class RecordError(BakvaktError):
+    """A record cannot be used. `reason` is a short word, `detail` says what is wrong and where."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class FencedError(BakvaktError):
+    """A newer owner of the partition has taken over."""
+
+    reason = "fenced"
+
+
+class TransactionError(BakvaktError):
+    """A Kafka transaction failed, or nobody knows whether it was committed."""
+
+    reason = "transaction"
+
+
+class OwnershipError(BakvaktError):
+    """The stored offset is not the one this owner wrote last: another owner is at work."""
+
+    reason = "ownership"

@@ -1,0 +1,267 @@
+"""The consumer group, used for assignment only, and the task of each partition that it gives us.
+
+Revocation stops nothing: fencing does. A task ends when an assignment no longer names its partition, so a
+rebalance costs the partitions that stay nothing. A task that fails is built anew; one that was fenced waits
+for proof of membership first, so that a stalled instance cannot take back what it has lost.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from shared.errors import BakvaktError, FencedError
+from shared.kafka.clients import make_member
+from shared.metrics import TASK_RESTARTS, TASKS_READY
+
+log = structlog.get_logger()
+
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 10.0
+# A task that ran this long had recovered: its next failure starts with the short backoff again.
+RECOVERED_AFTER_S = 30.0
+# How long a task may take to end by itself, below the 20 s in which a service has to leave.
+END_TIMEOUT_S = 8.0
+POLL_INTERVAL_S = 0.5
+LAG_COMMIT_INTERVAL_S = 5.0
+
+
+class Ownership:
+    """One partition in our hands, from its assignment until an assignment no longer names it."""
+
+    def __init__(self, member: AIOKafkaConsumer, partition: TopicPartition) -> None:
+        self._member = member
+        self._ended = asyncio.Event()
+        self.topic_partition = partition
+        self.ready = False
+        """Set by the task once it serves the partition."""
+        self.processed: int | None = None
+        """Set by the task: offset of the next record. For lag tools and `prove`; never read back."""
+
+    @property
+    def partition(self) -> int:
+        return self.topic_partition.partition
+
+    @property
+    def ended(self) -> bool:
+        """The task is to finish what it has begun, and return."""
+        return self._ended.is_set()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, but not past the end of the ownership."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            return
+
+    async def commit(self, offset: int, metadata: str = "") -> None:
+        """Keep `offset` as the group's; skipped, not an error, where we may not just now.
+
+        The broker takes it only from a member of the current generation.
+        """
+        self.processed = offset
+        try:
+            await self._member.commit({self.topic_partition: (offset, metadata)})
+        except KafkaError as error:
+            log.info("offset not committed", partition=self.partition, error=repr(error))
+
+    async def prove(self) -> None:
+        """Return once the group has confirmed that we are its member and own this partition now.
+
+        The proof is a commit: the broker takes one only from a member of the current generation.
+        Returns as well when the ownership ends meanwhile.
+        """
+        while not self.ended:
+            try:
+                await self._member.commit({self.topic_partition: self.processed or 0})
+            except KafkaError as error:
+                log.info(
+                    "membership is not proven yet",
+                    partition=self.partition,
+                    error=repr(error),
+                )
+                await self.sleep(POLL_INTERVAL_S)
+            else:
+                return
+
+
+class PartitionTask(Protocol):
+    """What a service does for one partition, from take-over to loss."""
+
+    async def run(self, ownership: Ownership) -> None:
+        """Take the partition over, set `ownership.ready`, work until `ownership.ended`.
+
+        Whatever it raises makes the group build a new task.
+        """
+        ...
+
+
+class Group(ConsumerRebalanceListener):
+    """Membership in one consumer group that subscribes to one topic."""
+
+    def __init__(
+        self,
+        kafka: str,
+        name: str,
+        topic: str,
+        build: Callable[[int], PartitionTask],
+        *,
+        session_timeout_ms: int,
+        keeps_offsets: bool = False,
+    ) -> None:
+        """`build` makes the task of a partition. `keeps_offsets`: the task commits to the group itself."""
+        self._name = name
+        self._topic = topic
+        self._build = build
+        self._keeps_offsets = keeps_offsets
+        self._owned: dict[TopicPartition, Ownership] = {}
+        self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._assigned = False
+        self.member = make_member(kafka, name, session_timeout_ms)
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that are ours now."""
+        return sorted(partition.partition for partition in self._owned)
+
+    def not_ready(self) -> list[str]:
+        """What is missing before this member serves all that it owns; empty: nothing."""
+        if not self._assigned:
+            return [f"{self._topic}: no partitions assigned yet"]
+        return [
+            f"{self._topic}[{owned.partition}]: not taken over yet"
+            for owned in self._owned.values()
+            if not owned.ready
+        ]
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Be a member until `stopping` is set; then end the tasks and leave the group."""
+        self.member.subscribe([self._topic], listener=self)
+        await self.member.start()
+        try:
+            await self._poll(stopping)
+        finally:
+            await self._end(list(self._owned))
+            await self.member.stop()
+
+    async def _poll(self, stopping: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        commit_at = loop.time() + LAG_COMMIT_INTERVAL_S
+        while not stopping.is_set():
+            try:
+                # All is paused: this returns no records, it tells aiokafka that we are alive.
+                await self.member.getmany(timeout_ms=0)
+            except KafkaError as error:
+                log.warning("the group's member reports an error", error=repr(error))
+            ready = sum(owned.ready for owned in self._owned.values())
+            TASKS_READY.labels(self._name).set(ready)
+            if not self._keeps_offsets and loop.time() >= commit_at:
+                commit_at = loop.time() + LAG_COMMIT_INTERVAL_S
+                await self._commit_for_lag_tools()
+            try:
+                async with asyncio.timeout(POLL_INTERVAL_S):
+                    await stopping.wait()
+            except TimeoutError:
+                continue
+
+    async def _commit_for_lag_tools(self) -> None:
+        offsets = {
+            partition: owned.processed
+            for partition, owned in self._owned.items()
+            if owned.processed is not None
+        }
+        if not offsets:
+            return
+        try:
+            await self.member.commit(offsets)
+        except KafkaError as error:
+            log.debug("offsets for lag tools were not committed", error=repr(error))
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        """Nothing: a partition that stays with us must not pause for a rebalance."""
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        """aiokafka logs what this raises and goes on, so it only compares and starts."""
+        self.member.pause(*assigned)
+        gone = [partition for partition in self._owned if partition not in assigned]
+        new = [partition for partition in assigned if partition not in self._owned]
+        log.info(
+            "partitions assigned",
+            group=self._name,
+            kept=len(assigned) - len(new),
+            new=sorted(partition.partition for partition in new),
+            gone=sorted(partition.partition for partition in gone),
+        )
+        ending = [(partition, self._owned.pop(partition)) for partition in gone]
+        for partition, owned in ending:
+            owned.end()
+            task = self._tasks.pop(partition)
+            asyncio.get_running_loop().call_later(END_TIMEOUT_S, task.cancel)
+        for partition in new:
+            owned = Ownership(self.member, partition)
+            self._owned[partition] = owned
+            self._tasks[partition] = asyncio.create_task(
+                self._keep(owned), name=f"{self._name}[{partition.partition}]"
+            )
+        self._assigned = True
+
+    async def _end(self, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            self._owned.pop(partition).end()
+        tasks = [self._tasks.pop(partition) for partition in partitions]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=END_TIMEOUT_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep(self, owned: Ownership) -> None:
+        """Build the partition's task, again and again, until the ownership ends."""
+        loop = asyncio.get_running_loop()
+        backoff_s = FIRST_BACKOFF_S
+        while not owned.ended:
+            began = loop.time()
+            try:
+                await self._build(owned.partition).run(owned)
+            except Exception as error:  # noqa: BLE001 - the top of a task: logged, counted, built anew
+                if loop.time() - began > RECOVERED_AFTER_S:
+                    backoff_s = FIRST_BACKOFF_S
+                owned.ready = False
+                cause = _cause(error)
+                self._tell(owned, cause, error, backoff_s)
+                if isinstance(cause, FencedError):
+                    await owned.prove()
+                await owned.sleep(backoff_s)
+                backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+        owned.ready = False
+
+    def _tell(
+        self, owned: Ownership, cause: BaseException, error: BaseException, backoff_s: float
+    ) -> None:
+        reason = cause.reason if isinstance(cause, BakvaktError) else "unexpected"
+        TASK_RESTARTS.labels(self._name, reason).inc()
+        log.warning(
+            "task ended, will be built anew",
+            group=self._name,
+            partition=owned.partition,
+            reason=reason,
+            error=repr(cause),
+            backoff_s=backoff_s,
+            # A bug of ours deserves its traceback; a fence or an absent broker does not.
+            exc_info=error if reason == "unexpected" else None,
+        )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first real error inside a task group's wrapping."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error

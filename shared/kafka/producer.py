@@ -1,0 +1,142 @@
+"""Writing to Kafka: batches whose every answer is awaited, in a fenced transaction or without one."""
+
+import asyncio
+from collections.abc import Iterable
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+
+from shared.errors import FencedError, TransactionError
+from shared.kafka.clients import make_producer
+
+log = structlog.get_logger()
+
+# InitProducerId waits for the former owner's open transaction to end, TRANSACTION_TIMEOUT_MS at most.
+START_TIMEOUT_S = 20
+# Longer than the coordinator allows a transaction to live: past it the outcome is "aborted" or "unknown".
+COMMIT_TIMEOUT_S = 12
+CLOSE_TIMEOUT_S = 3
+
+
+class Outgoing(NamedTuple):
+    """One record to be written; `value` None is a tombstone."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = []  # noqa: RUF012 - a NamedTuple's default, never changed
+
+
+async def _send(producer: AIOKafkaProducer, outgoing: Iterable[Outgoing]) -> None:
+    """Send all and await every answer: aiokafka commits a transaction although a batch in it failed."""
+    by_partition: dict[tuple[str, int], list[Outgoing]] = {}
+    for record in outgoing:
+        by_partition.setdefault((record.topic, record.partition), []).append(record)
+    await asyncio.gather(
+        *(
+            _send_partition(producer, topic, partition, records)
+            for (topic, partition), records in by_partition.items()
+        )
+    )
+
+
+async def _send_partition(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: list[Outgoing]
+) -> None:
+    answers: list[asyncio.Future[object]] = []
+    batch = producer.create_batch()
+    for record in records:
+        appended = batch.append(
+            key=record.key, value=record.value, timestamp=None, headers=record.headers
+        )
+        if appended is None:  # full
+            answers.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+            batch.append(key=record.key, value=record.value, timestamp=None, headers=record.headers)
+    answers.append(await producer.send_batch(batch, topic, partition=partition))
+    await asyncio.gather(*answers)
+
+
+class _Producer:
+    """What both producers share: a client that is started once and thrown away after any error."""
+
+    def __init__(self, client: AIOKafkaProducer) -> None:
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._client.start()
+        except (KafkaError, TimeoutError) as error:
+            await self._close()
+            raise TransactionError(f"the producer did not start: {error!r}") from error
+        except asyncio.CancelledError:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        # An undeliverable batch makes stop() wait without end; what matters was awaited before.
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._client.stop()
+        except (KafkaError, TimeoutError) as error:
+            log.debug("producer did not stop cleanly", error=repr(error))
+
+
+class FencedProducer(_Producer):
+    """A transactional producer. Entering it fences every earlier one with the same id.
+
+    After any error of `commit` this object is of no further use: leave it and build a new one.
+    """
+
+    def __init__(self, kafka: str, transactional_id: str) -> None:
+        super().__init__(make_producer(kafka, transactional_id))
+
+    async def commit(self, outgoing: Iterable[Outgoing]) -> None:
+        """Write all of `outgoing` in one transaction, or nothing; does nothing when it is empty.
+
+        Raises FencedError when a newer owner has taken over, TransactionError when the transaction failed
+        or its outcome is unknown.
+        """
+        records = list(outgoing)
+        if not records:
+            return
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await self._client.begin_transaction()
+                await _send(self._client, records)
+                await self._client.commit_transaction()
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            raise FencedError(repr(error)) from error
+        except (KafkaError, TimeoutError) as error:
+            raise TransactionError(repr(error)) from error
+
+
+class PlainProducer(_Producer):
+    """An idempotent producer without transactions: at least once, in order."""
+
+    def __init__(self, kafka: str) -> None:
+        super().__init__(make_producer(kafka))
+
+    async def send(self, outgoing: Iterable[Outgoing]) -> None:
+        """Return once Kafka has all of `outgoing` (acks=all).
+
+        Raises TransactionError otherwise; some of it may have been written then.
+        """
+        try:
+            await _send(self._client, outgoing)
+        except KafkaError as error:
+            raise TransactionError(repr(error)) from error

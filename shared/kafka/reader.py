@@ -1,0 +1,121 @@
+"""A reader of chosen partitions from chosen offsets, in no consumer group."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Self
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from shared.errors import TransactionError
+from shared.kafka.clients import make_reader
+from shared.metrics import LAG_RECORDS, LAG_SECONDS, LOST_INPUT
+from shared.times import now_ms
+
+log = structlog.get_logger()
+
+Record = ConsumerRecord[bytes | None, bytes | None]
+
+START_TIMEOUT_S = 20
+
+
+class Reader:
+    """Reads `offsets` (partition -> first offset wanted; None: from the log's start) in order.
+
+    Only committed records are seen. Raises TransactionError when Kafka cannot be reached.
+    """
+
+    def __init__(self, kafka: str, offsets: Mapping[TopicPartition, int | None]) -> None:
+        self._client: AIOKafkaConsumer = make_reader(kafka)
+        self._offsets = dict(offsets)
+
+    async def __aenter__(self) -> Self:
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._client.start()
+                self._client.assign(list(self._offsets))
+                for partition, offset in self._offsets.items():
+                    if offset is None:
+                        await self._client.seek_to_beginning(partition)
+                    else:
+                        self._client.seek(partition, offset)
+        except BaseException as error:
+            await self._client.stop()
+            if isinstance(error, KafkaError | TimeoutError):
+                raise TransactionError(f"the reader did not start: {error!r}") from error
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for partition in self._offsets:
+            for gauge in (LAG_RECORDS, LAG_SECONDS):
+                gauge.remove(partition.topic, str(partition.partition))
+        await self._client.stop()
+
+    async def read(self, *, timeout_ms: int, max_records: int = 5_000) -> list[Record]:
+        """What has come, in order within each partition; empty after `timeout_ms` without any."""
+        try:
+            found = await self._client.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        except OffsetOutOfRangeError:
+            await self._go_to_start()
+            return []
+        except KafkaError as error:
+            raise TransactionError(f"reading failed: {error!r}") from error
+        records = [record for records in found.values() for record in records]
+        await self._tell_lag(records)
+        return records
+
+    async def position(self, partition: TopicPartition) -> int:
+        """The offset of the next record, behind every record read and every transaction marker."""
+        return await self._client.position(partition)
+
+    def at_end(self, partition: TopicPartition, position: int) -> bool:
+        """Whether `position` was the log's end when the broker last answered."""
+        highwater = self._client.highwater(partition)
+        return highwater is not None and position >= highwater
+
+    async def records_to_end(self) -> AsyncIterator[Record]:
+        """Every record up to the end that the partitions have now."""
+        ends = await self._client.end_offsets(list(self._offsets))
+        while any([await self.position(partition) < end for partition, end in ends.items()]):
+            for record in await self.read(timeout_ms=200):
+                yield record
+
+    async def _tell_lag(self, records: list[Record]) -> None:
+        oldest_ms = {
+            TopicPartition(record.topic, record.partition): record.timestamp
+            for record in reversed(records)
+        }
+        for partition in self._offsets:
+            labels = (partition.topic, str(partition.partition))
+            highwater = self._client.highwater(partition)
+            lag = 0 if highwater is None else highwater - await self.position(partition)
+            LAG_RECORDS.labels(*labels).set(max(0, lag))
+            age_ms = now_ms() - oldest_ms[partition] if partition in oldest_ms else 0
+            LAG_SECONDS.labels(*labels).set(max(0, age_ms) / 1000)
+
+    async def _go_to_start(self) -> None:
+        """Input is gone that was not read yet: say so, and go on with what is left."""
+        starts = await self._client.beginning_offsets(list(self._offsets))
+        ends = await self._client.end_offsets(list(self._offsets))
+        for partition, start in starts.items():
+            position = await self._client.position(partition)
+            if start <= position <= ends[partition]:
+                continue
+            LOST_INPUT.labels(partition.topic, str(partition.partition)).inc()
+            log.error(
+                "input lost: the log does not hold the next record any more",
+                topic=partition.topic,
+                partition=partition.partition,
+                wanted=position,
+                log_start=start,
+                log_end=ends[partition],
+            )
+            self._client.seek(partition, start)

@@ -1,0 +1,45 @@
+"""Real Kafka, Redis and PostgreSQL, started once for the whole run on free ports."""
+
+import asyncio
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from deploy.local.servers import RunningServers, running_servers
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[RunningServers]:
+    """All three; gone with their data at the end."""
+    with asyncio.Runner() as runner:
+        context = running_servers()
+        started = runner.run(context.__aenter__())
+        try:
+            yield started
+        finally:
+            runner.run(context.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def kafka(servers: RunningServers) -> str:
+    """host:port"""
+    return servers.kafka
+
+
+@pytest.fixture(scope="session")
+def redis_url(servers: RunningServers) -> str:
+    """redis://host:port/0"""
+    return servers.redis
+
+
+@pytest.fixture(scope="session")
+def postgres_url(servers: RunningServers) -> str:
+    """postgresql://... of a database that tests may use; those that need their own make one beside it."""
+    return servers.postgres
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Names of topics, groups and keys that no other test uses."""
+    return f"t{uuid4().hex[:8]}"
