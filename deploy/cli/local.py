@@ -1,0 +1,111 @@
+"""`up`, `down`, `logs`: everything on this machine."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.local.background import down as stop_everything
+from deploy.local.background import run_in_foreground, start_in_background
+from deploy.local.state import StateDirectory
+from deploy.local.supervisor import SERVICES, Options
+
+FOLLOW_POLL_S = 0.2
+
+
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when all is ready; go on behind.")
+    ] = False,
+    no_simulator: Annotated[
+        bool, typer.Option("--no-simulator", help="Send no reports of a simulated fleet.")
+    ] = False,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SERVICE=N", help="Run N instances of a service."),
+    ] = None,
+    must_be_ready: Annotated[bool, typer.Option("--must-be-ready", hidden=True)] = False,
+) -> None:
+    """Start Kafka, Redis, PostgreSQL, the four services, a webhook receiver and a simulated fleet.
+
+    A server of your own is used instead where BAKVAKT_KAFKA, BAKVAKT_REDIS or BAKVAKT_POSTGRES
+    names one. A standard port that is taken is replaced by a free one, and that is said.
+
+    Examples:
+
+    - `bakvakt up` runs until Ctrl-C
+
+    - `bakvakt up --detach --no-simulator`
+
+    - `BAKVAKT_POLICY=policy.toml bakvakt up --scale classifier=2`
+    """
+    directory = StateDirectory.from_environment(os.environ)
+    instances = _instances(scale or [])
+    if detach:
+        arguments = ["--no-simulator"] if no_simulator else []
+        for entry in scale or []:
+            arguments += ["--scale", entry]
+        raise typer.Exit(asyncio.run(start_in_background(directory, arguments)))
+    options = Options(simulate=not no_simulator, instances=instances, must_be_ready=must_be_ready)
+    raise typer.Exit(asyncio.run(run_in_foreground(directory, options)))
+
+
+def down() -> None:
+    """Stop what `up` has started; also what a killed `up` has left running.
+
+    Data stays, and the next `up` goes on with it.
+    """
+    directory = StateDirectory.from_environment(os.environ)
+    try:
+        status = asyncio.run(stop_everything(directory))
+    except PermissionError:
+        typer.echo("It was started by root. Run: sudo ./bakvakt down", err=True)
+        status = 1
+    raise typer.Exit(status)
+
+
+def logs(
+    name: Annotated[str, typer.Argument(help="kafka, redis, postgres, ingest, classifier-2, ...")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many at first.")] = 100,
+) -> None:
+    """Show the end of the log of one part.
+
+    Examples:
+
+    - `bakvakt logs dispatch`
+
+    - `bakvakt logs kafka -f -n 0`
+    """
+    directory = StateDirectory.from_environment(os.environ)
+    log = directory.log(name)
+    known = sorted(path.stem for path in log.parent.glob("*.log"))
+    if name not in known:
+        there = ", ".join(known) or "none yet, since nothing has been started"
+        typer.echo(f"There is no log of {name!r}. There are: {there}", err=True)
+        raise typer.Exit(1)
+    _show(log, lines=lines, follow=follow)
+
+
+def _show(log: Path, *, lines: int, follow: bool) -> None:
+    with log.open(encoding="utf-8", errors="replace") as text:
+        shown = text.readlines()
+        typer.echo("".join(shown[len(shown) - lines if lines < len(shown) else 0 :]), nl=False)
+        while follow:
+            typer.echo(text.read(), nl=False)
+            time.sleep(FOLLOW_POLL_S)
+
+
+def _instances(scale: list[str]) -> dict[str, int]:
+    """`classifier=2` and the like, by name."""
+    instances: dict[str, int] = {}
+    for entry in scale:
+        service, _, count = entry.partition("=")
+        if service not in SERVICES or not count.isdecimal() or int(count) < 1:
+            message = f"{entry!r}: write SERVICE=N, where SERVICE is one of {', '.join(SERVICES)}"
+            raise typer.BadParameter(message, param_hint="--scale")
+        instances[service] = int(count)
+    return instances

@@ -1,0 +1,1 @@
+"""The child processes of `bakvakt up`: servers, services, webhook receiver, simulated fleet."""
