@@ -1,0 +1,30 @@
+"""Settings of the timer; each is described in README.md."""
+
+from typing import Annotated
+
+import msgspec
+
+from shared.config import Secret, Settings
+
+
+class TimerSettings(Settings, frozen=True, kw_only=True):
+    """What the timer needs to know beyond what every service does."""
+
+    redis: Annotated[
+        Secret,  # it may hold a password
+        msgspec.Meta(description="Redis' address: redis://[user:password@]host:port/database"),
+    ] = Secret("redis://127.0.0.1:6379/0")
+    redis_timeout_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, le=60, description="a Redis that doesn't answer for so long is gone"),
+    ] = 5.0
+    port: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=65_535, description="port of the HTTP side; 0 picks a free one"),
+    ] = 8083
+    timer_tick_ms: Annotated[
+        int,
+        msgspec.Meta(
+            ge=10, le=500, description="longest time between two looks at a shard's due clocks"
+        ),
+    ] = 500

@@ -1,0 +1,105 @@
+"""The timer's wiring: settings to servers to group to shards."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
+
+from aiohttp import web
+from aiokafka.errors import KafkaError
+
+from services.timer.config import TimerSettings
+from services.timer.store import RedisServer, StoreError
+from services.timer.task import ShardTask
+from shared.config import load
+from shared.kafka.group import Group
+from shared.kafka.topics import Topics, check_topics
+from shared.lifecycle import run_service, wait_for_server
+
+
+class TimerService:
+    """One instance of the timer."""
+
+    name = "timer"
+
+    def __init__(self, settings: TimerSettings) -> None:
+        """Raises ConfigError where Redis' address is none."""
+        self.host = settings.host
+        self.port = settings.port
+        self.log = settings.log
+        self._settings = settings
+        self._topics = Topics(settings.prefix)
+        self._redis = RedisServer(
+            settings.redis,
+            settings.prefix,
+            timeout_s=settings.redis_timeout_s,
+            shards=settings.partitions,
+        )
+        self._waiting_for: str | None = "Redis"
+        self._group: Group | None = None
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Wait for Redis and Kafka, then own shards until `stopping` is set."""
+        try:
+            if not await self._reach_servers(stopping):
+                return
+            self._group = Group(
+                self._settings.kafka,
+                f"{self._settings.prefix}.timer",
+                self._topics.cases,
+                self._build_task,
+                session_timeout_ms=self._settings.session_timeout_ms,
+            )
+            await self._group.run(stopping)
+        finally:
+            await self._redis.close()
+
+    def not_ready(self) -> list[str]:
+        """The server that is not reached yet, or the shards that are not taken over yet."""
+        if self._group is None:
+            return [f"{self._waiting_for}: not reached yet"]
+        return self._group.not_ready()
+
+    async def refresh_metrics(self) -> None:
+        """Nothing: all are kept up to date as things happen, or count themselves when read."""
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """None of its own."""
+        return ()
+
+    async def _reach_servers(self, stopping: asyncio.Event) -> bool:
+        if not await wait_for_server(
+            "Redis", self._redis.address, self._redis.check, stopping, absent=(StoreError,)
+        ):
+            return False
+        self._waiting_for = "Kafka"
+        return await wait_for_server(
+            "Kafka", self._settings.kafka, self._check_topics, stopping, absent=(KafkaError,)
+        )
+
+    async def _check_topics(self) -> None:
+        await check_topics(
+            self._settings.kafka,
+            self._settings.prefix,
+            partitions=self._settings.partitions,
+            replication=self._settings.replication,
+        )
+
+    def _build_task(self, partition: int) -> ShardTask:
+        return ShardTask(
+            self._settings.kafka,
+            self._topics,
+            self._redis.store(partition),
+            partition=partition,
+            partitions=self._settings.partitions,
+            tick_ms=self._settings.timer_tick_ms,
+        )
+
+
+def build(environ: Mapping[str, str]) -> TimerService:
+    """The service that the environment describes; raises ConfigError naming all that is wrong."""
+    return TimerService(load(TimerSettings, environ))
+
+
+def main() -> NoReturn:
+    """One instance of the timer; ends the process."""
+    run_service(build)

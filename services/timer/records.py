@@ -1,0 +1,57 @@
+"""What a record of the cases' topic does to its shard."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from services.timer.plan import Plan, make_plan
+from shared.documents.case import decode_case
+from shared.errors import RecordError
+from shared.kafka.partition import partition_of
+
+
+class Change(NamedTuple):
+    """What one record does to a shard; without a plan, the case leaves it."""
+
+    case_id: str
+    revision: int | None
+    """None: a tombstone, newer than whatever is stored."""
+    plan: Plan | None
+
+
+def read_change(
+    key: bytes | None,
+    value: bytes | None,
+    *,
+    written_ms: int,
+    partition: int,
+    partitions: int,
+) -> Change:
+    """The change that a record of `bakvakt.cases` makes; raises RecordError if it makes none."""
+    case_id = _read_key(key)
+    if value is None:
+        return Change(case_id, None, None)
+    try:
+        case = decode_case(value)
+    except msgspec.ValidationError as error:
+        raise RecordError("invalid_case", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError("not_json", str(error)) from error
+    if case.case_id != case_id:
+        raise RecordError("wrong_key", f"key {case_id!r} of the case {case.case_id!r}")
+    home = partition_of(case.site_id, partitions)
+    if home != partition:
+        raise RecordError(
+            "wrong_partition", f"site {case.site_id!r} belongs to partition {home} of {partitions}"
+        )
+    plan = None if case.state == "closed" else make_plan(case, written_ms)
+    return Change(case_id, case.revision, plan)
+
+
+def _read_key(key: bytes | None) -> str:
+    if not key:
+        raise RecordError("no_key", "the record has no key")
+    try:
+        return key.decode()
+    except UnicodeDecodeError as error:
+        raise RecordError("invalid_key", str(error)) from error

@@ -1,0 +1,216 @@
+"""The owner of one shard: applies its case records and publishes its deadlines."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from aiokafka import TopicPartition
+
+from services.timer.firing import Firing, fire, lateness_ms, make_deadline
+from services.timer.metrics import (
+    FIRED,
+    FOLDED,
+    LATENESS_SECONDS,
+    RECOVERED,
+    forget_shard,
+    tell_first_due,
+    tell_standing,
+)
+from services.timer.plan import Moment, Plan
+from services.timer.records import Change, read_change
+from services.timer.store import Claimed, Store
+from shared.documents.dead_letter import make_dead_letter
+from shared.documents.deadline import encode_deadline
+from shared.errors import RecordError
+from shared.kafka.group import Ownership
+from shared.kafka.producer import FencedProducer, Outgoing
+from shared.kafka.reader import Reader, Record
+from shared.kafka.topics import Topics
+from shared.metrics import DEAD_LETTERS
+
+log = structlog.get_logger()
+
+# Both bound how long one script keeps Redis from the other shards: some ms (figures in README.md).
+APPLY_LIMIT = 1_000
+CLAIM_LIMIT = 256
+
+
+class ShardTask:
+    """Owns shard `partition`: never early, never lost, at least once (README.md)."""
+
+    def __init__(
+        self,
+        kafka: str,
+        topics: Topics,
+        store: Store,
+        *,
+        partition: int,
+        partitions: int,
+        tick_ms: int,
+    ) -> None:
+        self._kafka = kafka
+        self._topics = topics
+        self._input = TopicPartition(topics.cases, partition)
+        self._partitions = partitions
+        self._store = store
+        self._tick_ms = tick_ms
+        self._owned_from_ms = 0
+        self._next_offset: int | None = None
+        self._pause_ms = 0
+
+    async def run(self, ownership: Ownership) -> None:
+        """Take over, catch up, then read, apply, claim, publish, acknowledge until the end."""
+        transactional_id = (
+            f"{self._topics.prefix}.timer.{self._input.topic}.{self._input.partition}"
+        )
+        try:
+            async with FencedProducer(self._kafka, transactional_id) as producer:
+                await self._take_over(ownership)
+                async with Reader(self._kafka, {self._input: self._next_offset}) as reader:
+                    await self._catch_up(ownership, reader, producer)
+                    while not ownership.ended:
+                        records = await reader.read(
+                            timeout_ms=self._pause_ms, max_records=APPLY_LIMIT
+                        )
+                        position = await reader.position(self._input)
+                        await self._apply(ownership, producer, records, position)
+                        await self._fire(producer)
+        finally:
+            forget_shard(self._input.partition)
+
+    async def _take_over(self, ownership: Ownership) -> None:
+        """Kafka's fence is up already; then Redis', and only then the proof that we may have raised both."""
+        taken = await self._store.take_over()
+        await ownership.prove()
+        self._owned_from_ms = taken.now_ms
+        self._next_offset = taken.next_offset
+        tell_standing(self._input.partition, taken.standing)
+
+    async def _catch_up(
+        self, ownership: Ownership, reader: Reader, producer: FencedProducer
+    ) -> None:
+        """Apply all that the log holds, before the first claim: a stop may wait there."""
+        batch: list[Record] = []
+        async for record in reader.records_to_end():
+            batch.append(record)
+            if len(batch) == APPLY_LIMIT:
+                await self._apply(ownership, producer, batch, record.offset + 1)
+                batch = []
+            if ownership.ended:
+                return
+        await self._apply(ownership, producer, batch, await reader.position(self._input))
+        ownership.ready = True
+        log.info("shard taken over", partition=self._input.partition, next_offset=self._next_offset)
+
+    async def _apply(
+        self,
+        ownership: Ownership,
+        producer: FencedProducer,
+        records: Sequence[Record],
+        next_offset: int,
+    ) -> None:
+        """The records, then the offset behind them; what is no case goes to the dead letters first."""
+        if next_offset == self._next_offset:
+            return
+        changes: list[Change] = []
+        letters: list[Outgoing] = []
+        reasons: list[str] = []
+        for record in records:
+            try:
+                changes.append(self._read(record))
+            except RecordError as error:
+                letters.append(self._dead_letter(record, error))
+                reasons.append(error.reason)
+        await producer.commit(letters)
+        for reason in reasons:
+            DEAD_LETTERS.labels("timer", reason).inc()
+        standing = await self._store.apply(changes, next_offset)
+        tell_standing(self._input.partition, standing)
+        self._next_offset = ownership.processed = next_offset
+
+    def _read(self, record: Record) -> Change:
+        return read_change(
+            record.key,
+            record.value,
+            written_ms=record.timestamp,
+            partition=self._input.partition,
+            partitions=self._partitions,
+        )
+
+    def _dead_letter(self, record: Record, error: RecordError) -> Outgoing:
+        letter = make_dead_letter(
+            error,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            index=0,
+            key=record.key,
+            value=record.value,
+        )
+        return Outgoing(
+            self._topics.dead_letters,
+            self._input.partition,
+            letter.key,
+            letter.value,
+            letter.headers,
+        )
+
+    async def _fire(self, producer: FencedProducer) -> None:
+        """Publish one batch of what is due, and find out how long the next read may wait."""
+        loop = asyncio.get_running_loop()
+        claimed = await self._store.claim(CLAIM_LIMIT)
+        claimed_at_s = loop.time()
+        tell_first_due(self._input.partition, claimed.first_due_ms)
+        self._pause_ms = self._until_next(claimed)
+        if not claimed.cases:
+            return
+        firings = [(case_id, plan, fire(plan, claimed.now_ms)) for case_id, plan in claimed.cases]
+        await producer.commit(self._deadlines(firings, claimed.now_ms))
+        published_ms = claimed.now_ms + round((loop.time() - claimed_at_s) * 1000)
+        standing = await self._store.acknowledge(
+            [(case_id, firing.identities) for case_id, _, firing in firings]
+        )
+        tell_standing(self._input.partition, standing)
+        self._count(firings, published_ms)
+
+    def _until_next(self, claimed: Claimed) -> int:
+        if claimed.cases:
+            return 0  # more may be due: look at once
+        if claimed.first_due_ms is None:
+            return self._tick_ms
+        return max(0, min(self._tick_ms, claimed.first_due_ms - claimed.now_ms))
+
+    def _deadlines(
+        self, firings: Sequence[tuple[str, Plan, Firing]], now_ms: int
+    ) -> list[Outgoing]:
+        """The earliest first, whichever case it belongs to."""
+        moments: list[tuple[str, Plan, Moment]] = [
+            (case_id, plan, moment)
+            for case_id, plan, firing in firings
+            for moment in firing.publish
+        ]
+        moments.sort(key=lambda found: found[2].at_ms)
+        deadlines = [
+            make_deadline(case_id, plan, moment, fired_ms=now_ms, owned_from_ms=self._owned_from_ms)
+            for case_id, plan, moment in moments
+        ]
+        RECOVERED.inc(sum(deadline.recovered for deadline in deadlines))
+        return [
+            Outgoing(
+                self._topics.deadlines,
+                self._input.partition,
+                deadline.deadline_id.encode(),
+                encode_deadline(deadline),
+            )
+            for deadline in deadlines
+        ]
+
+    def _count(self, firings: Sequence[tuple[str, Plan, Firing]], published_ms: int) -> None:
+        for _, plan, firing in firings:
+            FOLDED.inc(len(firing.folded))
+            for moment in firing.publish:
+                FIRED.labels(moment.event).inc()
+                late_ms = lateness_ms(
+                    plan, moment, published_ms=published_ms, owned_from_ms=self._owned_from_ms
+                )
+                LATENESS_SECONDS.observe(late_ms / 1000)
