@@ -1,0 +1,122 @@
+"""The SLA policy: the promised figures, and what a contract's file may say."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.documents.fault import Grade
+from shared.errors import ConfigError
+from shared.policy import load_policy
+
+
+@pytest.mark.parametrize(
+    ("grade", "response_min", "processing_min", "resolution_min", "resolution", "severity"),
+    [
+        ("A", 5, 15, 60, "breach", "major"),
+        ("B", 10, 30, 120, "breach", "general"),
+        ("C", 15, 45, 5 * 24 * 60, "due", "none"),
+        ("D", 30, 120, 5 * 24 * 60, "due", "none"),
+    ],
+)
+def test_default_holds_the_figures_of_the_service_agreement(
+    *,
+    grade: Grade,
+    response_min: int,
+    processing_min: int,
+    resolution_min: int,
+    resolution: str,
+    severity: str,
+) -> None:
+    policy = load_policy(None)
+    terms = policy.grades[grade]
+    assert policy.warning_shares == ("0.5", "0.8")
+    assert terms.response_s == terms.step_s == response_min * 60
+    assert terms.processing_s == processing_min * 60
+    assert terms.resolution_s == resolution_min * 60
+    assert (terms.resolution, terms.severity) == (resolution, severity)
+
+
+def test_file_changes_only_what_it_names(tmp_path: Path) -> None:
+    policy = load_policy(write(tmp_path, "[grade.A]\nprocessing_s = 2\n"))
+    default = load_policy(None)
+    assert policy.grades["A"].processing_s == 2
+    assert policy.grades["A"].response_s == default.grades["A"].response_s
+    assert policy.grades["B"] == default.grades["B"]
+    assert policy.version != default.version
+
+
+def test_equal_figures_have_an_equal_version(tmp_path: Path) -> None:
+    same = load_policy(write(tmp_path, "[grade.A]\nprocessing_s = 900\n"))
+    assert same.version == load_policy(None).version
+
+
+def test_all_errors_are_told_at_once_each_with_its_key(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+        warning_shares = ["0.8", "0.5"]
+        warnings = 1
+        [grade.A]
+        procesing_s = 2
+        response_s = 301
+        resolution = "due"
+        [grade.B]
+        processing_s = "soon"
+        step_s = 601
+        [grade.C]
+        processing_s = 0
+        severity = "fatal"
+        [grade.E]
+        processing_s = 1
+        """,
+    )
+    with pytest.raises(ConfigError) as raised:
+        load_policy(path)
+    problems = raised.value.problems
+    for key in (
+        "warning_shares",
+        "warnings",
+        "grade.A.procesing_s",
+        "grade.A.response_s",
+        "grade.A.resolution",
+        "grade.B.processing_s",
+        "grade.B.step_s",
+        "grade.C.processing_s",
+        "grade.C.severity",
+        "grade.E",
+    ):
+        assert any(problem.startswith(f"policy {path}: {key}: ") for problem in problems), key
+    assert len(problems) == 10
+
+
+@pytest.mark.parametrize("key", ["response_s", "processing_s", "resolution_s", "step_s"])
+@pytest.mark.parametrize("grade", ["A", "B"])
+def test_no_contract_lengthens_a_time_of_a_or_b(tmp_path: Path, grade: str, key: str) -> None:
+    path = write(tmp_path, f"[grade.{grade}]\n{key} = 7201\n")
+    with pytest.raises(ConfigError, match="never lengthen"):
+        load_policy(path)
+
+
+def test_contract_may_lengthen_c_and_d(tmp_path: Path) -> None:
+    path = write(tmp_path, "[grade.C]\nresponse_s = 90000\n[grade.D]\nprocessing_s = 90000\n")
+    assert load_policy(path).grades["C"].response_s == 90_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["grade = 1", "[grade]\nA = 1", "warning_shares = 0.5", 'warning_shares = ["1.5"]', "not toml"],
+)
+def test_wrong_shape_is_an_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load_policy(write(tmp_path, text))
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        load_policy(tmp_path / "nowhere.toml")
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "policy.toml"
+    path.write_text(text)
+    return path
