@@ -46,9 +46,10 @@ def check(
     failed: list[str] = []
     for program, *arguments in CHECKS:
         started_s = time.monotonic()
-        typer.echo(f"==== {program} {' '.join(arguments)}".rstrip())
+        name = " ".join((program, *arguments))
+        typer.echo(f"==== {name}")
         if _run([str(PROGRAMS / program), *arguments], environment) != 0:
-            failed.append(program)
+            failed.append(name)
         typer.echo(f"({time.monotonic() - started_s:.1f} s)")
     if failed:
         typer.echo(f"==== these checks have failed: {', '.join(failed)}")

@@ -53,14 +53,24 @@ def up(
     raise typer.Exit(asyncio.run(run_in_foreground(directory, options)))
 
 
-def down() -> None:
+def down(
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Forget all records, cases and pages.")
+    ] = False,
+) -> None:
     """Stop what `up` has started; also what a killed `up` has left running.
 
-    Data stays, and the next `up` goes on with it.
+    Data stays, and the next `up` goes on with it, unless you say otherwise.
+
+    Examples:
+
+    - `bakvakt down`
+
+    - `bakvakt down --delete-data`
     """
     directory = StateDirectory.from_environment(os.environ)
     try:
-        status = asyncio.run(stop_everything(directory))
+        status = asyncio.run(stop_everything(directory, delete_data=delete_data))
     except PermissionError:
         typer.echo("It was started by root. Run: sudo ./bakvakt down", err=True)
         status = 1

@@ -128,7 +128,10 @@ def _samples(metrics: str) -> list[tuple[str, str, int]]:
 
 
 def _show(found: Status, state: State) -> None:
-    table = Table("Part", "Where", "Process", "Ready", "Lag (records)", box=None, pad_edge=False)
+    table = Table("Part", box=None, pad_edge=False)
+    table.add_column("Where", overflow="fold")
+    for column in ("Process", "Ready", "Lag"):
+        table.add_column(column, no_wrap=True)
     pids = {child.name: child.process.pid for child in state.children if child.process}
     for name in ("kafka", "redis", "postgres"):
         table.add_row(name, getattr(found, name), str(pids.get(name, "yours")))

@@ -64,22 +64,24 @@ async def start_in_background(directory: StateDirectory, arguments: Sequence[str
             raise
 
 
-async def down(directory: StateDirectory) -> int:
+async def down(directory: StateDirectory, *, delete_data: bool) -> int:
     """Stop the supervisor with all its children, or what a killed one has left."""
     state = directory.read()
-    if state is None:
-        say("Nothing is running.")
-        return 0
-    if state.is_running():
+    if state is not None and state.is_running():
         started_s = time.monotonic()
         await state.supervisor.end(signal.SIGTERM, within_s=DOWN_TIMEOUT_S)
         say(f"Stopped ({time.monotonic() - started_s:.1f} s).")
+    else:
+        say("Nothing is running.")
     lock = directory.lock()
     if lock is None:
         say("Somebody has started it again meanwhile.")
         return 1
     with lock:
         await _end_what_was_left(directory)
+        if delete_data:
+            directory.delete_data()
+            say("The data is deleted.")
     return 0
 
 

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -72,6 +73,15 @@ class StateDirectory:
         return cls(Path(environ.get("BAKVAKT_STATE") or ROOT / ".local").resolve())
 
     @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def postgres(self) -> Path:
+        """A link to where PostgreSQL's data lies."""
+        return self.data / "postgres"
+
+    @property
     def pages(self) -> Path:
         return self.path / "pages.jsonl"
 
@@ -115,19 +125,29 @@ class StateDirectory:
             unfinished.replace(file)
         return file.read_text(encoding="ascii")
 
-    def postgres_directory(self) -> Path:
-        """Where PostgreSQL's data lies: outside, and linked from here as `postgres`."""
+    def make_data(self) -> None:
+        """Make the directory of the servers' data if it is not there."""
+        if not self.data.exists():
+            # Somebody has removed it, and Kafka's data with it. The database that belonged to it
+            # knows offsets of that Kafka, and would be wrong about any other.
+            self.delete_data()
+        self.data.mkdir(parents=True, exist_ok=True)
+        self._postgres_outside.mkdir(parents=True, exist_ok=True)
+        if not self.postgres.is_symlink():
+            self.postgres.symlink_to(self._postgres_outside)
+
+    def delete_data(self) -> None:
+        """Forget everything that the servers and the receiver have kept."""
+        shutil.rmtree(self._postgres_outside.parent, ignore_errors=True)
+        with suppress(OSError):
+            POSTGRES_HOME.rmdir()  # unless another clone has its data there, or nobody ever had
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.pages.unlink(missing_ok=True)
+
+    @property
+    def _postgres_outside(self) -> Path:
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
-        directory = POSTGRES_HOME / digest / "postgres"
-        link = self.path / "postgres"
-        if not link.is_symlink():
-            # A state directory that was removed took its Kafka along. The database that belonged
-            # to it knows offsets of that Kafka, and would be wrong about any other.
-            if not (self.path / "kafka/data").exists():
-                shutil.rmtree(directory, ignore_errors=True)
-            link.symlink_to(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
+        return POSTGRES_HOME / digest / "postgres"
 
     @property
     def _state_file(self) -> Path:

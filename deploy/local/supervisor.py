@@ -96,6 +96,7 @@ class Supervisor:
 
     async def _start_everything(self) -> None:
         self._write_state()
+        self._directory.make_data()
         servers = self._own_servers()
         if any(server.name == "kafka" for server in servers):
             self._environment.setdefault("BAKVAKT_PARTITIONS", "8")
@@ -113,15 +114,15 @@ class Supervisor:
 
     def _own_servers(self) -> list[Server]:
         """Those that the caller has not named in the environment."""
-        state, log, environment = self._directory.path, self._directory.log, self._environment
+        data, log, environment = self._directory.data, self._directory.log, self._environment
         port = self._port
         makers: dict[str, Callable[[], Server]] = {
             "kafka": lambda: KafkaServer(
-                state / "kafka", log("kafka"), port("kafka"), port("kafka controller"), environment
+                data / "kafka", log("kafka"), port("kafka"), port("kafka controller"), environment
             ),
-            "redis": lambda: RedisServer(state / "redis", log("redis"), port("redis"), environment),
+            "redis": lambda: RedisServer(data / "redis", log("redis"), port("redis"), environment),
             "postgres": lambda: PostgresServer(
-                self._directory.postgres_directory(), log("postgres"), port("postgres"), environment
+                self._directory.postgres.resolve(), log("postgres"), port("postgres"), environment
             ),
         }
         return [make() for name, make in makers.items() if not environment.get(_variable(name))]
