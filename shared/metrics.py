@@ -12,10 +12,20 @@ LAG_SECONDS = Gauge(
     "Age of the oldest record that was waiting at the newest read; 0 when none was.",
     ["topic", "partition"],
 )
+LAST_READ_SECONDS = Gauge(
+    "bakvakt_kafka_last_read_timestamp_seconds",
+    "When this instance last asked for records of a partition that it owns; old: its loop is stuck.",
+    ["topic", "partition"],
+)
 LOST_INPUT = Counter(
     "bakvakt_kafka_lost_input_total",
     "Times that the log no longer held the next record: retention or a new topic took it.",
     ["topic", "partition"],
+)
+TASKS_ASSIGNED = Gauge(
+    "bakvakt_tasks_assigned",
+    "Partitions that the group has given to this instance.",
+    ["group"],
 )
 TASKS_READY = Gauge(
     "bakvakt_tasks_ready",

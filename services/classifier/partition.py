@@ -93,10 +93,10 @@ class Partition:
         if condition.wake_at_ms is not None:
             heapq.heappush(self._wake_ups, (condition.wake_at_ms, condition.key))
 
-    def next_wake_up(self, until_ms: int) -> ConditionKey | None:
-        """The condition whose wake-up comes first, if that is due by `until_ms`; taken off the list."""
+    def next_wake_up(self, until_ms: int) -> tuple[int, ConditionKey] | None:
+        """The first wake-up, its time and whose, if it is due by `until_ms`; taken off the list."""
         if self._wake_ups and self._wake_ups[0][0] <= until_ms:
-            return heapq.heappop(self._wake_ups)[1]
+            return heapq.heappop(self._wake_ups)
         return None
 
 
@@ -141,10 +141,10 @@ class Batch:
 
     def follow_clock(self, now_ms: int) -> None:
         """Move the task's time to `now_ms`, never back, and wake what is due on the way, in order."""
-        while (key := self._partition.next_wake_up(now_ms)) is not None:
+        while (wake_up := self._partition.next_wake_up(now_ms)) is not None:
+            due_ms, key = wake_up
             condition = self._find(key)
-            due_ms = None if condition is None else condition.wake_at_ms
-            if condition is None or due_ms is None or due_ms > now_ms:
+            if condition is None or condition.wake_at_ms != due_ms:
                 continue  # it was cleared, woken or told meanwhile; its new wake-up is listed itself
             self._move_time(due_ms)
             outcome = wake(condition, self.meta.now_ms, self._catalogue)

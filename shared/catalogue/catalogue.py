@@ -63,6 +63,11 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def rows(self) -> list[Row]:
+        """All of them, in the file's order."""
+        return list(self._rows.values())
+
     def __contains__(self, code: str) -> bool:
         return code in self._rows
 

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from shared.errors import BakvaktError, FencedError
 from shared.kafka.clients import make_member
-from shared.metrics import TASK_RESTARTS, TASKS_READY
+from shared.metrics import TASK_RESTARTS, TASKS_ASSIGNED, TASKS_READY
 
 log = structlog.get_logger()
 
@@ -162,6 +162,7 @@ class Group(ConsumerRebalanceListener):
                 log.warning("the group's member reports an error", error=repr(error))
             ready = sum(owned.ready for owned in self._owned.values())
             TASKS_READY.labels(self._name).set(ready)
+            TASKS_ASSIGNED.labels(self._name).set(len(self._owned))
             if not self._keeps_offsets and loop.time() >= commit_at:
                 commit_at = loop.time() + LAG_COMMIT_INTERVAL_S
                 await self._commit_for_lag_tools()

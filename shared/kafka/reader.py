@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from shared.errors import TransactionError
 from shared.kafka.clients import make_reader
-from shared.metrics import LAG_RECORDS, LAG_SECONDS, LOST_INPUT
+from shared.metrics import LAG_RECORDS, LAG_SECONDS, LAST_READ_SECONDS, LOST_INPUT
 from shared.times import now_ms
 
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ class Reader:
         traceback: TracebackType | None,
     ) -> None:
         for partition in self._offsets:
-            for gauge in (LAG_RECORDS, LAG_SECONDS):
+            for gauge in (LAG_RECORDS, LAG_SECONDS, LAST_READ_SECONDS):
                 gauge.remove(partition.topic, str(partition.partition))
         await self._client.stop()
 
@@ -98,6 +98,7 @@ class Reader:
             highwater = self._client.highwater(partition)
             lag = 0 if highwater is None else highwater - await self.position(partition)
             LAG_RECORDS.labels(*labels).set(max(0, lag))
+            LAST_READ_SECONDS.labels(*labels).set_to_current_time()
             age_ms = now_ms() - oldest_ms[partition] if partition in oldest_ms else 0
             LAG_SECONDS.labels(*labels).set(max(0, age_ms) / 1000)
 

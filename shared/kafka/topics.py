@@ -1,5 +1,6 @@
 """Names, settings and checks of the topics (docs/architecture.md, "Topics")."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
+_KNOWN_TRIES, _KNOWN_INTERVAL_S = 100, 0.1
 _COMPACTED = {
     "cleanup.policy": "compact",
     # A reader that is at most this far behind sees every revision.
@@ -113,6 +115,7 @@ async def apply_topics(
     await admin.start()
     try:
         made = await _create(admin, wanted)
+        await _until_known(admin, [*settings, *inputs])
     finally:
         await admin.close()
     await check_topics(kafka, prefix, partitions=partitions, replication=replication)
@@ -129,6 +132,18 @@ async def _create(admin: AIOKafkaAdminClient, wanted: list[NewTopic]) -> list[st
         elif error is not TopicAlreadyExistsError:
             raise ConfigError([f"topic {name} cannot be made: {error.__name__} {rest}"])
     return made
+
+
+async def _until_known(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    """A broker answers that a topic is made a moment before it knows of it."""
+    for _ in range(_KNOWN_TRIES):
+        described = await admin.describe_topics(names)
+        if all(
+            topic["error_code"] == 0 and all(p["error_code"] == 0 for p in topic["partitions"])
+            for topic in described
+        ):
+            return
+        await asyncio.sleep(_KNOWN_INTERVAL_S)
 
 
 async def check_topics(kafka: str, prefix: str, *, partitions: int, replication: int) -> None:

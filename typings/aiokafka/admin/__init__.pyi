@@ -14,6 +14,7 @@ class NewTopic:
     ) -> None: ...
 
 class PartitionDescription(TypedDict):
+    error_code: int
     partition: int
     replicas: list[int]
 

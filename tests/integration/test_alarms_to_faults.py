@@ -1,0 +1,178 @@
+"""Ingest and classifier on a real broker: each report is a fault's or a dead letter."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.classifier.config import ClassifierSettings
+from services.classifier.main import ClassifierService
+from services.ingest.config import IngestSettings
+from services.ingest.main import IngestService
+from shared.catalogue import load_catalogue
+from shared.documents.internal import decode_internal
+from shared.kafka.partition import partition_of
+from shared.kafka.topics import Topics, apply_topics
+from tests.conditions import until
+from tests.integration.services import running
+from tests.kafka_log import documents, producing, read_topic
+
+PARTITIONS = 4
+
+
+class Stage:
+    """One prefix's topics and services."""
+
+    def __init__(self, kafka: str, prefix: str) -> None:
+        self.kafka = kafka
+        self.topics = Topics(prefix)
+        self.input = f"{prefix}-reports"
+        common: dict[str, Any] = {
+            "kafka": kafka,
+            "prefix": prefix,
+            "partitions": PARTITIONS,
+            "replication": 1,
+            "session_timeout_ms": 6000,
+        }
+        self._ingest = IngestSettings(**common, input_topics=(self.input,))
+        self._classifier = ClassifierSettings(**common)
+
+    def ingest(self) -> IngestService:
+        return IngestService(self._ingest)
+
+    def classifier(self) -> ClassifierService:
+        return ClassifierService(self._classifier, load_catalogue())
+
+    async def send(self, *values: object) -> None:
+        async with producing(self.kafka) as producer:
+            for value in values:
+                raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+                await producer.send_and_wait(self.input, raw)
+
+    async def faults(self) -> list[dict[str, Any]]:
+        return documents(await read_topic(self.kafka, self.topics.faults))
+
+
+@pytest.fixture
+async def stage(kafka: str, prefix: str) -> Stage:
+    stage = Stage(kafka, prefix)
+    await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1, inputs=(stage.input,))
+    return stage
+
+
+def report(number: int = 1, **fields: object) -> dict[str, object]:
+    return {
+        "emu_id": f"emu-{number}",
+        "site_id": f"site-{number}",
+        "code": "sunspec:203.Evt.2",
+        "state": "raised",
+        "at": "2026-11-22T10:00:00.000Z",
+        **fields,
+    }
+
+
+async def test_reports_become_faults_in_their_site_s_partition(stage: Stage) -> None:
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(*(report(number) for number in range(20)))
+        await stage.send([report(number) for number in range(20, 40)])
+        await until(lambda: _count(stage, 40))
+
+    records = await read_topic(stage.kafka, stage.topics.faults)
+    for record in records:
+        (fault,) = documents([record])
+        assert record.partition == partition_of(fault["site_id"], PARTITIONS)
+        assert record.key == fault["fault_id"].encode()
+        assert (fault["grade"], fault["kind"], fault["count"]) == ("C", "meter_power", 1)
+        assert fault["source"]["topic"] == stage.input
+    assert {fault["emu_id"] for fault in documents(records)} == {f"emu-{n}" for n in range(40)}
+
+
+async def _count(stage: Stage, faults: int) -> bool:
+    return len(await stage.faults()) == faults
+
+
+async def test_bad_reports_are_dead_letters_and_the_stream_goes_on(stage: Stage) -> None:
+    bad: list[tuple[object, str]] = [
+        (b"{", "not_json"),
+        ({"emu_id": "x"}, "invalid"),
+        (report(at=5), "invalid"),
+        (report(emu_id="a\x07"), "invalid"),
+        (report(emu_id="e" * 129), "invalid"),
+        (report(type="poem"), "unknown_type"),
+        (b" " * 1_048_577, "too_large"),
+        ([1] * 10_001, "too_many"),
+    ]
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(*(value for value, _ in bad), report())
+        await until(lambda: _count(stage, 1))
+
+    letters = await read_topic(stage.kafka, stage.topics.dead_letters)
+    assert sorted(dict(letter.headers)["reason"].decode() for letter in letters) == sorted(
+        reason for _, reason in bad
+    )
+    for letter in letters:
+        headers = dict(letter.headers)
+        assert headers["topic"].decode() == stage.input
+        assert headers["detail"]
+        assert int(headers["offset"]) >= 0
+
+
+async def test_a_redelivery_by_ingest_is_counted_once(stage: Stage) -> None:
+    """What a crash before its commit makes ingest write: the same sources at later offsets."""
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(*(report(number) for number in range(10)))
+        await until(lambda: _count(stage, 10))
+    async with producing(stage.kafka) as producer:
+        for record in await read_topic(stage.kafka, stage.topics.alarms):
+            await producer.send_and_wait(
+                stage.topics.alarms, record.value, record.key, record.partition
+            )
+    async with running(stage.classifier(), stage.ingest()):
+        await stage.send(report(99))
+        await until(lambda: _count(stage, 11))
+    assert {fault["count"] for fault in await stage.faults()} == {1}
+
+
+async def test_a_restart_publishes_nothing_and_forgets_nothing(stage: Stage) -> None:
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(*(report(number) for number in range(200)))
+        await until(lambda: _count(stage, 200))
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(report(7, state="cleared"))
+        await until(lambda: _count(stage, 201))
+    last = [fault for fault in await stage.faults() if fault["emu_id"] == "emu-7"]
+    assert [(fault["revision"], fault["change"]) for fault in last] == [
+        (1, "opened"),
+        (2, "cleared"),
+    ]
+    assert len({fault["fault_id"] for fault in last}) == 1
+
+
+async def test_two_instances_share_the_partitions(stage: Stage) -> None:
+    async with running(stage.ingest(), stage.classifier(), stage.classifier()):
+        await stage.send(*(report(number) for number in range(100)))
+        await until(lambda: _count(stage, 100))
+    faults = await stage.faults()
+    assert len({fault["fault_id"] for fault in faults}) == 100
+
+
+async def test_a_record_in_the_wrong_partition_is_a_dead_letter(stage: Stage) -> None:
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(report(1))
+        await until(lambda: _count(stage, 1))
+        (alarm,) = await read_topic(stage.kafka, stage.topics.alarms)
+        assert decode_internal(alarm.value or b"").emu_id == "emu-1"
+        wrong = (alarm.partition + 1) % PARTITIONS
+        async with producing(stage.kafka) as producer:
+            await producer.send_and_wait(stage.topics.alarms, alarm.value, alarm.key, wrong)
+            await producer.send_and_wait(stage.topics.alarms, b"\x00junk", None, wrong)
+
+        async def reasons() -> list[str]:
+            letters = await read_topic(stage.kafka, stage.topics.dead_letters)
+            return sorted(dict(letter.headers)["reason"].decode() for letter in letters)
+
+        async def both() -> bool:
+            return await reasons() == ["undecodable", "wrong_partition"]
+
+        await until(both)
+    assert len(await stage.faults()) == 1

@@ -1,0 +1,137 @@
+"""Each report becomes one edge or one dead letter that a person understands."""
+
+import msgspec
+import pytest
+
+from services.ingest.reports import Arrival, clamp_receipt, read_arrival
+from shared.documents.dead_letter import DeadLetter
+from shared.documents.internal import Edge
+from shared.times import from_rfc3339
+
+RECEIPT = "2026-11-22T10:00:00.500Z"
+RECEIPT_MS = from_rfc3339(RECEIPT)
+GOOD = {"emu_id": "e1", "code": "c1", "state": "raised", "at": "2026-11-22T10:00:00.123Z"}
+
+
+def arrival(value: bytes | None) -> Arrival:
+    return Arrival(3, "emu.alarms", 2, 41, b"k", value, RECEIPT_MS)
+
+
+def read(value: object) -> list[Edge | DeadLetter]:
+    raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    return list(read_arrival(arrival(raw)))
+
+
+def edges(value: object) -> list[Edge]:
+    results = read(value)
+    assert all(isinstance(result, Edge) for result in results), results
+    return [result for result in results if isinstance(result, Edge)]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "says"),
+    [
+        (b"nope", "not_json", "not JSON"),
+        (b"", "empty", "no value"),
+        (b'{"emu_id": "e1"', "not_json", "truncated"),
+        (b'{"emu_id": "\xff\xfe"}', "not_json", "not JSON"),
+        (b"[1, 2", "not_json", "not JSON"),
+        ({**GOOD, "emu_id": 7}, "invalid", "Expected `str`, got `int` - at `$.emu_id`"),
+        ({**GOOD, "state": "on"}, "invalid", "`$.state`"),
+        ({key: GOOD[key] for key in ("emu_id", "code", "state")}, "invalid", "`at`"),
+        ({**GOOD, "at": "yesterday"}, "invalid", "`$.at`"),
+        ({**GOOD, "at": "2026-11-22T10:00:00"}, "invalid", "timezone"),
+        ({**GOOD, "emu_id": ""}, "invalid", "`$.emu_id`"),
+        ({**GOOD, "emu_id": "e\x00"}, "invalid", "`$.emu_id`"),
+        ({**GOOD, "component": "bms\n"}, "invalid", "`$.component`"),
+        ({**GOOD, "boot": "a\tb"}, "invalid", "`$.boot`"),
+        ({**GOOD, "code": "c" * 129}, "invalid", "128"),
+        ({**GOOD, "text": "ü" * 2049}, "invalid", "4096 bytes"),
+        ({**GOOD, "seq": -1}, "invalid", "`$.seq`"),
+        ({**GOOD, "type": "telepathy"}, "unknown_type", "telepathy"),
+        (b'"a string"', "invalid", "Expected `object`"),
+        (b" " * (1024 * 1024 + 1), "too_large", "1048577 bytes"),
+        (b"[" + b",".join([b"1"] * 10_001) + b"]", "too_many", "10001 reports"),
+        (b"[" * 5000, "not_json", "not JSON"),
+    ],
+)
+def test_bad_input_is_a_dead_letter_with_its_reason(value: object, reason: str, says: str) -> None:
+    (letter,) = read(value)
+
+    assert isinstance(letter, DeadLetter)
+    headers = dict(letter.headers)
+    assert headers["reason"] == reason.encode()
+    assert says in headers["detail"].decode()
+    assert headers["topic"] == b"emu.alarms"
+    assert (headers["partition"], headers["offset"], headers["index"]) == (b"2", b"41", b"0")
+    assert letter.key == b"k"
+    assert letter.value == (value if isinstance(value, bytes) else msgspec.json.encode(value))
+
+
+def test_a_missing_value_is_a_dead_letter() -> None:
+    (letter,) = read_arrival(arrival(None))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "empty"
+
+
+def test_one_bad_report_in_a_list_spares_the_others() -> None:
+    first, letter, last = read([GOOD, {"emu_id": 1}, {**GOOD, "emu_id": "e3"}])
+
+    assert isinstance(first, Edge)
+    assert isinstance(last, Edge)
+    assert (first.source.index, last.source.index) == (0, 2)
+    assert isinstance(letter, DeadLetter)
+    assert dict(letter.headers)["index"] == b"1"
+    assert letter.value == b'{"emu_id":1}'
+
+
+def test_an_edge_says_where_it_came_from() -> None:
+    (edge,) = edges(GOOD)
+    source = edge.source
+    assert (source.generation, source.topic, source.partition, source.offset, source.index) == (
+        3, "emu.alarms", 2, 41, 0,
+    )  # fmt: skip
+
+
+def test_defaults_of_what_a_report_leaves_out() -> None:
+    (edge,) = edges(GOOD)
+    assert edge.site_id == "unknown:e1"
+    assert edge.component == "emu"
+    assert edge.boot is None
+
+
+def test_boot_is_text_inside_whatever_was_sent() -> None:
+    (edge,) = edges({**GOOD, "boot": 17, "seq": 3})
+    assert (edge.boot, edge.seq) == ("17", 3)
+
+
+@pytest.mark.parametrize(
+    ("at", "trusted"),
+    [
+        ("2026-11-22T10:00:00.123Z", True),
+        ("2026-11-22T10:05:00.500Z", True),  # exactly 5 minutes ahead of the receipt
+        ("2026-11-22T10:05:00.501Z", False),
+        ("2020-01-01T00:00:00Z", True),
+        ("2019-12-31T23:59:59.999Z", False),
+        ("1970-01-01T00:00:07Z", False),
+        ("0001-01-01T00:00:00+23:59", False),
+        ("2026-11-22T12:00:00+02:00", True),
+    ],
+)
+def test_a_clock_that_cannot_be_right_is_replaced_by_the_receipt(at: str, trusted: bool) -> None:
+    (edge,) = edges({**GOOD, "at": at})
+    assert edge.trusted is trusted
+    assert edge.at_ms == (from_rfc3339(at) if trusted else RECEIPT_MS)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "receipt"),
+    [
+        (-1, 900),  # the record has none
+        (500, 500),
+        (50, 100),  # before the moment at which all before it was read
+        (1000, 900),  # in the future
+    ],
+)
+def test_receipt_stays_within_what_can_be_true(timestamp: int, receipt: int) -> None:
+    assert clamp_receipt(timestamp, read_to_ms=100, now_ms=900) == receipt
