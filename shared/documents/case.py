@@ -62,6 +62,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     fault_count: int = 0
     milestones: Milestones = Milestones()
     clocks: dict[str, Clock] = {}
+    breached: tuple[str, ...] = ()
+    """Clocks whose promise was broken, in the order in which that was noted."""
+    step: int = 0
+    """Number of the newest step of escalation; 0: nobody was paged."""
+    level: int = 0
+    """Level of the roster that the newest step reached."""
 
 
 encode_case = msgspec.json.Encoder().encode

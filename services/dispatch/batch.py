@@ -1,0 +1,83 @@
+"""A batch of inputs, judged one after another in memory; what it causes is written at once. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from services.dispatch.cases import case_id_of, judge_deadline, judge_fault
+from services.dispatch.changes import Changes, SeenRow, StoredFault
+from services.dispatch.decision import Decision, Rules
+from shared.documents.case import Case
+from shared.documents.dead_letter import DeadLetter
+from shared.documents.deadline import Deadline
+from shared.documents.fault import Fault
+
+
+class Event(NamedTuple):
+    """An input, and when it came to Kafka."""
+
+    content: Fault | Deadline | DeadLetter
+    published_ms: int
+
+
+@dataclass
+class Batch:
+    """Holds the records that the events speak of, as they become event by event."""
+
+    rules: Rules
+    changes: Changes
+    cases: dict[str, Case]
+    faults: dict[str, StoredFault]
+    seen: set[tuple[str, int]]
+    outcomes: Counter[str] = field(default_factory=Counter[str])
+    """How many deadlines had which outcome."""
+
+    def judge(self, events: list[Event], now_ms: int) -> None:
+        """Judge all `events`, in their order."""
+        for content, published_ms in events:
+            if isinstance(content, Fault):
+                self._judge_fault(content, published_ms, now_ms)
+            elif isinstance(content, Deadline):
+                self._judge_deadline(content, published_ms, now_ms)
+            else:
+                self.changes.give_up(content, now_ms)
+
+    def _judge_fault(self, fault: Fault, published_ms: int, now_ms: int) -> None:
+        stored = self.faults.get(fault.fault_id)
+        if stored is not None and fault.revision <= stored.fault.revision:
+            return
+        case_id = case_id_of(fault)
+        decision = judge_fault(
+            self.cases.get(case_id),
+            stored.fault if stored else None,
+            fault,
+            self.rules,
+            published_ms=published_ms,
+            now_ms=now_ms,
+        )
+        self._carry_out(case_id, decision, fault, published_ms, now_ms)
+        in_case = case_id if case_id in self.cases else None
+        self.faults[fault.fault_id] = StoredFault(fault, in_case)
+        self.changes.follow(fault, in_case)
+
+    def _judge_deadline(self, deadline: Deadline, published_ms: int, now_ms: int) -> None:
+        key = (deadline.deadline_id, deadline.version)
+        if key in self.seen:
+            self.outcomes["repeated"] += 1
+            return
+        case = self.cases.get(deadline.case_id)
+        decision = judge_deadline(case, deadline, self.rules, now_ms)
+        self.outcomes[decision.outcome] += 1
+        if case is None or decision.outcome not in {"acted", "noted"}:
+            return
+        self.seen.add(key)
+        self.changes.seen.append(SeenRow(*key))
+        fault = self.faults[case.fault_ids[0]].fault
+        self._carry_out(case.case_id, decision, fault, published_ms, now_ms)
+
+    def _carry_out(
+        self, case_id: str, decision: Decision, fault: Fault, published_ms: int, now_ms: int
+    ) -> None:
+        self.changes.decide(case_id, decision, fault, caused_ms=published_ms, now_ms=now_ms)
+        if decision.case is not None:
+            self.cases[case_id] = decision.case

@@ -1,0 +1,170 @@
+"""What is to be written in one transaction: rows as the tables have them. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from services.dispatch.decision import Decision
+from services.dispatch.pages import message_id_of, render_page
+from shared.documents.case import Case, encode_case
+from shared.documents.dead_letter import DeadLetter
+from shared.documents.fault import Fault, encode_fault
+from shared.kafka.topics import Topics
+from shared.times import from_rfc3339
+
+
+class StoredFault(NamedTuple):
+    """A fault's newest revision, and the case that it is in."""
+
+    fault: Fault
+    case_id: str | None
+
+
+class CaseRow(NamedTuple):
+    case_id: str
+    partition: int
+    revision: int
+    state: str
+    grade: str
+    opened_ms: int
+    doc: str
+
+
+class FaultRow(NamedTuple):
+    fault_id: str
+    partition: int
+    case_id: str | None
+    revision: int
+    state: str
+    doc: str
+
+
+class PageRow(NamedTuple):
+    message_id: str
+    case_id: str
+    partition: int
+    step: int
+    level: int
+    person: str
+    reason: str
+    body: str
+    caused_ms: int
+    created_ms: int
+    attempts: int
+    next_try_ms: int
+
+
+class LogRow(NamedTuple):
+    case_id: str
+    at_ms: int
+    what: str
+    who: str | None
+    detail: str | None
+
+
+class SeenRow(NamedTuple):
+    deadline_id: str
+    version: int
+
+
+class OutboxRow(NamedTuple):
+    partition: int
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: str
+    created_ms: int
+
+
+@dataclass
+class Changes:
+    """Collects what decisions cause in one partition, in the order in which they were made."""
+
+    topics: Topics
+    partition: int
+    url: str
+    """Where people reach dispatch, for the links in pages."""
+    cases: dict[str, CaseRow] = field(default_factory=dict[str, CaseRow])
+    faults: dict[str, FaultRow] = field(default_factory=dict[str, FaultRow])
+    pages: list[PageRow] = field(default_factory=list[PageRow])
+    log: list[LogRow] = field(default_factory=list[LogRow])
+    seen: list[SeenRow] = field(default_factory=list[SeenRow])
+    outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
+
+    def decide(
+        self, case_id: str, decision: Decision, fault: Fault, *, caused_ms: int, now_ms: int
+    ) -> None:
+        """`fault` is the case's own, `caused_ms` when what caused this came to Kafka."""
+        self.log += [LogRow(case_id, now_ms, *note) for note in decision.notes]
+        if decision.case is None:
+            return
+        self._add_case(decision.case, now_ms)
+        if decision.page is not None:
+            page = decision.page
+            self.pages.append(
+                PageRow(
+                    message_id=message_id_of(case_id, page.step),
+                    case_id=case_id,
+                    partition=self.partition,
+                    step=page.step,
+                    level=page.level,
+                    person=page.person,
+                    reason=page.reason,
+                    body=render_page(decision.case, fault, page, self.url),
+                    caused_ms=caused_ms,
+                    created_ms=now_ms,
+                    attempts=0,
+                    next_try_ms=now_ms,
+                )
+            )
+
+    def follow(self, fault: Fault, case_id: str | None) -> None:
+        """Remember the newest revision of a fault, and the case that it is in."""
+        self.faults[fault.fault_id] = FaultRow(
+            fault_id=fault.fault_id,
+            partition=self.partition,
+            case_id=case_id,
+            revision=fault.revision,
+            state=fault.state,
+            doc=encode_fault(fault).decode(),
+        )
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        now_ms: int,
+        headers: Iterable[tuple[str, bytes]] = (),
+    ) -> None:
+        """A record for our partition of `topic`, once this is committed."""
+        texts = [(name, text.decode("utf-8", "replace")) for name, text in headers]
+        headers_doc = msgspec.json.encode(texts).decode()
+        self.outbox.append(OutboxRow(self.partition, topic, key, value, headers_doc, now_ms))
+
+    def give_up(self, letter: DeadLetter, now_ms: int) -> None:
+        """The record cannot be used: it goes to the dead letters as it came."""
+        self.send(
+            self.topics.dead_letters,
+            letter.key,
+            letter.value,
+            now_ms=now_ms,
+            headers=letter.headers,
+        )
+
+    def _add_case(self, case: Case, now_ms: int) -> None:
+        doc = encode_case(case)
+        assert case.milestones.opened_at is not None  # noqa: S101 - set with the first revision
+        self.cases[case.case_id] = CaseRow(
+            case_id=case.case_id,
+            partition=self.partition,
+            revision=case.revision,
+            state=case.state,
+            grade=case.grade,
+            opened_ms=from_rfc3339(case.milestones.opened_at),
+            doc=doc.decode(),
+        )
+        self.send(self.topics.cases, case.case_id.encode(), doc, now_ms=now_ms)

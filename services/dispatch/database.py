@@ -1,0 +1,85 @@
+"""PostgreSQL: the pool, transactions, and its errors turned into one of ours."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError
+from sqlalchemy.exc import OperationalError as DatabaseUnavailable
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.errors import BakvaktError
+
+# A transaction that waits for something else than PostgreSQL holds locks that others need.
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
+LOCK_TIMEOUT_MS = 3_000
+STATEMENT_TIMEOUT_MS = 10_000
+CONNECT_TIMEOUT_S = 5
+# A host that went away without a word is noticed by what it does not answer.
+TCP_USER_TIMEOUT_MS = 10_000
+# A partition holds at most three for some ms each (intake, relay, pager), and people's requests one.
+CONNECTIONS = 20
+POOL_TIMEOUT_S = 10
+
+
+class DatabaseError(BakvaktError):
+    """PostgreSQL is away, overloaded, or did not give a lock in time: nothing was changed, try again."""
+
+    reason = "postgres"
+
+
+def parse_url(text_: str) -> URL:
+    """`postgresql://...` for our driver. Raises ValueError, without repeating a password."""
+    try:
+        url = make_url(text_)
+    except (ArgumentError, ValueError):
+        raise ValueError("it is not a URL such as postgresql://user@host:5432/bakvakt") from None
+    if url.drivername not in {"postgresql", "postgres"}:
+        raise ValueError(f"it starts with {url.drivername}://, only postgresql:// is understood")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def make_engine(url: URL, application: str) -> AsyncEngine:
+    """The pool; it connects when it is first used."""
+    settings = {
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
+        "lock_timeout": LOCK_TIMEOUT_MS,
+        "statement_timeout": STATEMENT_TIMEOUT_MS,
+    }
+    return create_async_engine(
+        url,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        connect_args={
+            "application_name": application,
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
+            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        },
+    )
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """All that is done inside is committed together at its end, or nothing of it.
+
+    Raises DatabaseError for what another try may mend; any other error of PostgreSQL is a bug of ours.
+    """
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except (DatabaseUnavailable, InterfaceError, InternalError, PoolTimeout) as error:
+        raise DatabaseError(_first_line(error)) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseError(_first_line(error)) from error
+        raise
+    except OSError as error:
+        raise DatabaseError(repr(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(cause).strip().partition("\n")[0]

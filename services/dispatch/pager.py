@@ -1,0 +1,155 @@
+"""Delivers the pages of one partition, apart from the intake: a slow receiver delays no new fault."""
+
+import asyncio
+from typing import NamedTuple
+
+import structlog
+from msgspec import json
+from sqlalchemy import BigInteger, Text, bindparam, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.dispatch.bell import Bell
+from services.dispatch.database import transaction
+from services.dispatch.metrics import PAGE_DELAY, PAGES
+from services.dispatch.pages import PageBody
+from services.dispatch.tables import pages
+from services.dispatch.webhook import TIMEOUT_S, Delivery, DeliveryError, DuePage
+from shared.kafka.group import Ownership
+from shared.times import now_ms
+
+log = structlog.get_logger()
+
+# Whoever claims a page has it for this long. A former owner that is still waiting for the receiver's answer
+# has written it down by then, so a change of owners repeats no page.
+CLAIM_MS = int(TIMEOUT_S * 1000) + 3_000
+FIRST_BACKOFF_MS = 1_000
+LONGEST_BACKOFF_MS = 60_000
+
+_decode_body = json.Decoder(PageBody).decode
+
+
+class Result(NamedTuple):
+    """What became of a try; `error` None: the page is delivered."""
+
+    page: DuePage
+    at_ms: int
+    error: str | None
+
+
+def backoff_ms(attempts: int) -> int:
+    """The wait after the `attempts`-th try has failed."""
+    return min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** min(attempts - 1, 10))
+
+
+class Pager:
+    """Promise: each page is delivered at least once, and tried until it is; its id is always the same."""
+
+    def __init__(
+        self, engine: AsyncEngine, delivery: Delivery, *, partition: int, bell: Bell
+    ) -> None:
+        self._engine = engine
+        self._delivery = delivery
+        self._partition = partition
+        self._bell = bell
+        self._under_way = 0
+        self._results: list[Result] = []
+
+    async def run(self, ownership: Ownership) -> None:
+        """Deliver until the ownership ends; what is under way then is waited for and written down."""
+        async with asyncio.TaskGroup() as group:
+            while not ownership.ended:
+                for page in await self._turn(self._delivery.at_once - self._under_way):
+                    self._under_way += 1
+                    group.create_task(self._deliver(page))
+                await self._bell.wait()
+            while self._under_way:
+                await self._bell.wait()
+        await self._turn(0)
+
+    async def _turn(self, free: int) -> list[DuePage]:
+        """Write down what became of the tries, and claim up to `free` pages that are due."""
+        results, self._results = self._results, []
+        if not results and not free:
+            return []
+        async with transaction(self._engine) as connection:
+            if results:
+                await self._record(connection, results)
+            return await self._claim(connection, free, now_ms()) if free else []
+
+    async def _claim(self, connection: AsyncConnection, free: int, at_ms: int) -> list[DuePage]:
+        due = (
+            select(pages.c.message_id)
+            .where(pages.c.partition == self._partition, pages.c.sent_ms.is_(None))
+            .where(pages.c.next_try_ms <= at_ms)
+            .order_by(pages.c.next_try_ms)
+            .limit(free)
+            .with_for_update(skip_locked=True)
+        )
+        claimed = await connection.execute(
+            update(pages)
+            .where(pages.c.message_id.in_(due))
+            .values(attempts=pages.c.attempts + 1, next_try_ms=at_ms + CLAIM_MS)
+            .returning(pages.c.message_id, pages.c.body, pages.c.attempts, pages.c.caused_ms)
+        )
+        return [DuePage(*row) for row in claimed]
+
+    async def _record(self, connection: AsyncConnection, results: list[Result]) -> None:
+        statement = (
+            update(pages)
+            .where(pages.c.message_id == bindparam("id"), pages.c.sent_ms.is_(None))
+            .values(
+                sent_ms=bindparam("sent", type_=BigInteger),
+                next_try_ms=bindparam("next_try", type_=BigInteger),
+                last_error=bindparam("error", type_=Text),
+            )
+        )
+        await connection.execute(
+            statement,
+            [
+                {
+                    "id": page.message_id,
+                    "sent": at_ms if error is None else None,
+                    "next_try": at_ms + (0 if error is None else backoff_ms(page.attempts)),
+                    "error": error,
+                }
+                for page, at_ms, error in results
+            ],
+        )
+
+    async def _deliver(self, page: DuePage) -> None:
+        error_text: str | None = None
+        try:
+            await self._delivery.deliver(page, now_ms())
+        except DeliveryError as error:
+            error_text = str(error)
+        result = Result(page, now_ms(), error_text)
+        _tell(result)
+        self._results.append(result)
+        self._under_way -= 1
+        self._bell.ring()
+
+
+def _tell(result: Result) -> None:
+    """One line for each page in the log, and one for each try that failed."""
+    page, at_ms, error = result
+    body = _decode_body(page.body)
+    line = log.bind(
+        action="page",
+        message_id=page.message_id,
+        case_id=body.case_id,
+        grade=body.grade,
+        title=body.title,
+        emu_id=body.emu_id,
+        person=body.person,
+        roster_level=body.level,  # `level` is the log line's own
+        step=body.step,
+        reason=body.reason,
+    )
+    if error is None:
+        PAGES.labels("sent").inc()
+        PAGE_DELAY.observe(max(0, at_ms - page.caused_ms) / 1000)
+        line.info("page sent")
+    else:
+        PAGES.labels("failed").inc()
+        retry_in_s = backoff_ms(page.attempts) / 1000
+        line.warning("page not delivered", error=error, retry_in_s=retry_in_s)

@@ -1,0 +1,199 @@
+"""The statements by which dispatch keeps its records: inputs, faults, cases, what people do with them.
+
+Rows go to PostgreSQL as one array a column (`unnest`): one statement for any number of rows, at a fraction
+of what a statement for each row costs.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
+
+from services.dispatch.changes import (
+    CaseRow,
+    Changes,
+    FaultRow,
+    LogRow,
+    OutboxRow,
+    PageRow,
+    SeenRow,
+    StoredFault,
+)
+from services.dispatch.tables import (
+    case_log,
+    cases,
+    counters,
+    deadlines_seen,
+    faults,
+    inputs,
+    outbox,
+    pages,
+)
+from shared.documents.case import Case, decode_case
+from shared.documents.fault import decode_fault
+from shared.errors import OwnershipError
+
+Offsets = Mapping[str, int]
+"""Topic -> offset of the next record of our partition; 0: nothing was read yet."""
+
+
+def _insert(table: Table, names: Sequence[str]) -> Insert:
+    """Inserts rows that are given as one array for each of `names`, in their order."""
+
+    def carried_as(name: str) -> TypeEngine[Any]:
+        kind = table.c[name].type
+        return Text() if isinstance(kind, JSONB) else kind
+
+    arrays = [bindparam(name, type_=ARRAY(carried_as(name))) for name in names]
+    columns = [column(name, carried_as(name)) for name in names]
+    rows = func.unnest(*arrays).table_valued(*columns, with_ordinality="ordinal").render_derived()
+    selected = select(*(cast(rows.c[name], table.c[name].type) for name in names))
+    return insert(table).from_select(list(names), selected.order_by(rows.c.ordinal))
+
+
+def _upsert(table: Table, names: Sequence[str]) -> Insert:
+    """As `_insert`; a row whose primary key is there takes the new values."""
+    statement = _insert(table, names)
+    keys = [key.name for key in table.primary_key]
+    changed = {name: statement.excluded[name] for name in names if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+_UPSERT_CASES = _upsert(cases, CaseRow._fields)
+_UPSERT_FAULTS = _upsert(faults, FaultRow._fields)
+# A step that was decided before is not decided again, whatever led to it.
+_INSERT_PAGES = _insert(pages, PageRow._fields).on_conflict_do_nothing()
+_INSERT_LOG = _insert(case_log, LogRow._fields)
+_INSERT_SEEN = _insert(deadlines_seen, SeenRow._fields).on_conflict_do_nothing()
+_INSERT_OUTBOX = _insert(outbox, OutboxRow._fields)
+
+
+async def open_inputs(
+    connection: AsyncConnection, partition: int, topics: Collection[str]
+) -> dict[str, int]:
+    """How far `partition` of each of `topics` was read; what was never read begins at 0."""
+    first = [{"topic": topic, "partition": partition, "next": 0} for topic in sorted(topics)]
+    await connection.execute(insert(inputs).values(first).on_conflict_do_nothing())
+    return await _read_inputs(connection, partition, topics)
+
+
+async def lock_inputs(connection: AsyncConnection, partition: int, expected: Offsets) -> None:
+    """The partition's inputs are ours until the transaction ends.
+
+    Raises OwnershipError where they are not as we left them: somebody else has read on.
+    """
+    found = await _read_inputs(connection, partition, expected, lock=True)
+    if found != dict(expected):
+        raise OwnershipError(f"partition {partition} was left at {expected}, it is at {found}")
+
+
+async def move_inputs(
+    connection: AsyncConnection, partition: int, expected: Offsets, new: Offsets
+) -> None:
+    """Write down how far the inputs are read; raises OwnershipError as `lock_inputs` does."""
+    for topic, offset in new.items():
+        moved = await connection.execute(
+            update(inputs)
+            .where(inputs.c.topic == topic, inputs.c.partition == partition)
+            .where(inputs.c.next == expected[topic])
+            .values(next=offset)
+        )
+        if moved.rowcount != 1:
+            raise OwnershipError(f"{topic}[{partition}] is not at {expected[topic]} any more")
+
+
+async def _read_inputs(
+    connection: AsyncConnection, partition: int, topics: Collection[str], *, lock: bool = False
+) -> dict[str, int]:
+    query = (
+        select(inputs.c.topic, inputs.c.next)
+        .where(inputs.c.topic.in_(sorted(topics)), inputs.c.partition == partition)
+        .order_by(inputs.c.topic)
+    )
+    rows = await connection.execute(query.with_for_update() if lock else query)
+    return {row.topic: row.next for row in rows}
+
+
+async def lock_cases(connection: AsyncConnection, case_ids: Iterable[str]) -> dict[str, Case]:
+    """The cases among `case_ids` that are there, locked; always in one order, so nobody deadlocks."""
+    wanted = sorted(set(case_ids))
+    rows = await connection.execute(
+        select(cast(cases.c.doc, Text))
+        .where(cases.c.case_id == func.any(bindparam("ids", wanted, ARRAY(Text))))
+        .order_by(cases.c.case_id)
+        .with_for_update()
+    )
+    found = [decode_case(doc) for (doc,) in rows]
+    return {case.case_id: case for case in found}
+
+
+async def find_faults(
+    connection: AsyncConnection, *, fault_ids: Collection[str] = (), case_ids: Collection[str] = ()
+) -> dict[str, StoredFault]:
+    """The faults of these ids, and those of these cases."""
+    rows = await connection.execute(
+        select(cast(faults.c.doc, Text), faults.c.case_id).where(
+            or_(
+                faults.c.fault_id == func.any(bindparam("faults", list(fault_ids), ARRAY(Text))),
+                faults.c.case_id == func.any(bindparam("cases", list(case_ids), ARRAY(Text))),
+            )
+        )
+    )
+    found = [StoredFault(decode_fault(doc), case_id) for doc, case_id in rows]
+    return {stored.fault.fault_id: stored for stored in found}
+
+
+async def find_seen(
+    connection: AsyncConnection, keys: Collection[tuple[str, int]]
+) -> set[tuple[str, int]]:
+    """Those of `keys` (deadline_id, version) that were acted on already."""
+    if not keys:
+        return set()
+    key = tuple_(deadlines_seen.c.deadline_id, deadlines_seen.c.version)
+    rows = await connection.execute(
+        select(deadlines_seen.c.deadline_id, deadlines_seen.c.version).where(key.in_(sorted(keys)))
+    )
+    return {(deadline_id, version) for deadline_id, version in rows}
+
+
+async def write(connection: AsyncConnection, changes: Changes) -> None:
+    """All rows of `changes`. The locks of its cases must be held."""
+    for statement, rows in (
+        (_UPSERT_FAULTS, list(changes.faults.values())),
+        (_UPSERT_CASES, list(changes.cases.values())),
+        (_INSERT_PAGES, changes.pages),
+        (_INSERT_LOG, changes.log),
+        (_INSERT_SEEN, changes.seen),
+        (_INSERT_OUTBOX, changes.outbox),
+    ):
+        if rows:
+            names = rows[0]._fields
+            await connection.execute(
+                statement, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+            )
+
+
+async def next_seq(connection: AsyncConnection, partition: int) -> int:
+    """The number of the partition's next record of ours on `<prefix>.alarms`, from 1.
+
+    Nobody else gets one until the transaction ends, so they come to the outbox in their order.
+    """
+    first = insert(counters).values(partition=partition, seq=1)
+    statement = first.on_conflict_do_update(
+        index_elements=["partition"], set_={"seq": counters.c.seq + 1}
+    ).returning(counters.c.seq)
+    return (await connection.execute(statement)).scalar_one()

@@ -1,0 +1,134 @@
+"""Dispatch's tables. Times are epoch ms (`_ms`); documents are whole, beside the columns that are searched.
+
+Changed by a migration (`migrations/versions`), which a test holds against this.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+# How far each input has been read: the offset of the next record, 0 when there was none yet.
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("next", BigInteger, nullable=False),
+    PrimaryKeyConstraint("topic", "partition"),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("case_id", Text, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("grade", Text, nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("doc", JSONB, nullable=False),
+    # The two orders in which people list cases, newest first, and the count by state of the metrics.
+    Index("cases_by_age", "opened_ms", "case_id"),
+    Index("cases_by_state_and_age", "state", "opened_ms", "case_id"),
+    Index("cases_by_partition_and_state", "partition", "state"),
+)
+
+faults = Table(
+    "faults",
+    metadata,
+    Column("fault_id", Text, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    # None while the fault stands in no case.
+    Column("case_id", Text),
+    Column("revision", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("doc", JSONB, nullable=False),
+    Index("faults_by_case", "case_id"),
+)
+
+# The steps that were decided, each once: the id is made from the case and the number of the step.
+pages = Table(
+    "pages",
+    metadata,
+    Column("message_id", Text, primary_key=True),
+    Column("case_id", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    # When what caused the page came to Kafka.
+    Column("caused_ms", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("sent_ms", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("next_try_ms", BigInteger, nullable=False),
+    Column("last_error", Text),
+    Index("pages_by_case", "case_id"),
+)
+# Holds only what is still to be sent: nearly always nothing.
+Index(
+    "pages_pending",
+    pages.c.partition,
+    pages.c.next_try_ms,
+    postgresql_where=pages.c.sent_ms.is_(None),
+)
+
+# What happened to a case, by whom, in what words. Only ever added to.
+case_log = Table(
+    "case_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("case_id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("who", Text),
+    Column("detail", Text),
+    Index("case_log_by_case", "case_id", "id"),
+)
+
+# The timer gives a deadline at least once; this makes it act once.
+deadlines_seen = Table(
+    "deadlines_seen",
+    metadata,
+    Column("deadline_id", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    PrimaryKeyConstraint("deadline_id", "version"),
+)
+
+# What goes to Kafka. Written under the lock of its document's row, so the ids of one document ascend
+# with its revisions; relayed by the partition's owner, deleted once Kafka has it.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary),
+    # A list of [name, text]; none: [].
+    Column("headers", JSONB, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index("outbox_by_partition", "partition", "id"),
+)
+
+# The newest `seq` of our own records on `<prefix>.alarms`, so their reader can tell a redelivery.
+counters = Table(
+    "counters",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+)

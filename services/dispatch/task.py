@@ -1,0 +1,174 @@
+"""One partition of dispatch, from take-over to loss."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import TopicPartition
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.dispatch import store
+from services.dispatch.batch import Batch, Event
+from services.dispatch.bell import Belfry
+from services.dispatch.cases import case_id_of
+from services.dispatch.changes import Changes
+from services.dispatch.database import transaction
+from services.dispatch.decision import Rules
+from services.dispatch.inbox import make_letter, read_record
+from services.dispatch.metrics import DEADLINES, TRANSACTION_SECONDS
+from services.dispatch.pager import Pager
+from services.dispatch.relay import Relay
+from services.dispatch.webhook import Delivery
+from shared.documents.deadline import Deadline
+from shared.documents.fault import Fault
+from shared.errors import RecordError
+from shared.kafka.group import Ownership
+from shared.kafka.producer import FencedProducer
+from shared.kafka.reader import Reader, Record
+from shared.kafka.topics import Topics
+from shared.metrics import DEAD_LETTERS
+from shared.times import now_ms
+
+log = structlog.get_logger()
+
+# A transaction of this many inputs takes some 0.1 s; what waits behind it is a page.
+RECORDS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the tasks of all partitions share."""
+
+    kafka: str
+    topics: Topics
+    partitions: int
+    engine: AsyncEngine
+    rules: Rules
+    delivery: Delivery
+    bells: Belfry
+    url: str
+    """Where people reach dispatch, for the links in pages."""
+
+    def changes(self, partition: int) -> Changes:
+        return Changes(self.topics, partition, self.url)
+
+
+class DispatchTask:
+    """Reads the faults and deadlines of one partition, relays what goes out, delivers its pages.
+
+    Promise: what an input causes, its offset, and what goes out are committed together, once.
+    """
+
+    def __init__(self, context: Context, partition: int) -> None:
+        self._context = context
+        self._partition = partition
+        self._bells = context.bells[partition]
+        self._next: dict[str, int] = {}
+        """By topic, as PostgreSQL has it: offset of the next record."""
+
+    async def run(self, ownership: Ownership) -> None:
+        context, partition = self._context, self._partition
+        faults, deadlines = context.topics.faults, context.topics.deadlines
+        async with AsyncExitStack() as stack:
+            # First of all: what a former owner still has in hand cannot come to Kafka after this.
+            producer = await stack.enter_async_context(
+                FencedProducer(
+                    context.kafka, f"{context.topics.prefix}.dispatch.{faults}.{partition}"
+                )
+            )
+            async with transaction(context.engine) as connection:
+                self._next = await store.open_inputs(connection, partition, (faults, deadlines))
+            ownership.processed = self._next[faults]
+            await ownership.prove()
+            if ownership.ended:
+                return
+            offsets = {
+                TopicPartition(topic, partition): offset or None
+                for topic, offset in self._next.items()
+            }
+            reader = await stack.enter_async_context(Reader(context.kafka, offsets))
+            ownership.ready = True
+            log.info("partition taken over", partition=partition, next=self._next)
+            relay = Relay(
+                context.engine,
+                context.kafka,
+                producer,
+                alarms_topic=context.topics.alarms,
+                partition=partition,
+                bell=self._bells.relay,
+            )
+            pager = Pager(
+                context.engine, context.delivery, partition=partition, bell=self._bells.pager
+            )
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._take_in(reader, ownership))
+                group.create_task(relay.run(ownership))
+                group.create_task(pager.run(ownership))
+
+    async def _take_in(self, reader: Reader, ownership: Ownership) -> None:
+        while not ownership.ended:
+            records = await reader.read(timeout_ms=500, max_records=RECORDS_AT_ONCE)
+            if records:
+                await self.apply(records)
+                ownership.processed = self._next[self._context.topics.faults]
+
+    async def apply(self, records: Sequence[Record]) -> None:
+        """Judge `records` and commit what they cause, with the offsets behind them.
+
+        Raises OwnershipError when somebody else has read on in our place; nothing is changed then.
+        """
+        events = [event for record in records if (event := self._read(record)) is not None]
+        new = {record.topic: record.offset + 1 for record in records}
+        with TRANSACTION_SECONDS.time():
+            async with transaction(self._context.engine) as connection:
+                await store.lock_inputs(connection, self._partition, self._next)
+                batch = await self._load(connection, events)
+                batch.judge(events, now_ms())
+                await store.write(connection, batch.changes)
+                await store.move_inputs(connection, self._partition, self._next, new)
+        self._next |= new
+        self._bells.ring()
+        for outcome, count in batch.outcomes.items():
+            DEADLINES.labels(outcome).inc(count)
+
+    def _read(self, record: Record) -> Event | None:
+        try:
+            document = read_record(record, self._context.topics, self._context.partitions)
+        except RecordError as error:
+            DEAD_LETTERS.labels("dispatch", error.reason).inc()
+            log.warning(
+                "record cannot be used, it goes to the dead letters",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                reason=error.reason,
+                detail=error.detail,
+            )
+            return Event(make_letter(record, error), record.timestamp)
+        return None if document is None else Event(document, record.timestamp)
+
+    async def _load(self, connection: AsyncConnection, events: Sequence[Event]) -> Batch:
+        """The records that the events speak of."""
+        faults = [event.content for event in events if isinstance(event.content, Fault)]
+        deadlines = [event.content for event in events if isinstance(event.content, Deadline)]
+        # Cases are locked before anything of theirs is read: people change them at the same time.
+        cases = await store.lock_cases(
+            connection,
+            [*map(case_id_of, faults), *(deadline.case_id for deadline in deadlines)],
+        )
+        return Batch(
+            rules=self._context.rules,
+            changes=self._context.changes(self._partition),
+            cases=cases,
+            faults=await store.find_faults(
+                connection,
+                fault_ids=[fault.fault_id for fault in faults],
+                case_ids=[deadline.case_id for deadline in deadlines],
+            ),
+            seen=await store.find_seen(
+                connection,
+                [(deadline.deadline_id, deadline.version) for deadline in deadlines],
+            ),
+        )
