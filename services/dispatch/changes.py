@@ -29,7 +29,7 @@ class CaseRow(NamedTuple):
     state: str
     grade: str
     opened_ms: int
-    doc: str
+    doc: bytes
 
 
 class FaultRow(NamedTuple):
@@ -38,7 +38,7 @@ class FaultRow(NamedTuple):
     case_id: str | None
     revision: int
     state: str
-    doc: str
+    doc: bytes
 
 
 class PageRow(NamedTuple):
@@ -49,7 +49,7 @@ class PageRow(NamedTuple):
     level: int
     person: str
     reason: str
-    body: str
+    body: bytes
     caused_ms: int
     created_ms: int
     attempts: int
@@ -74,7 +74,7 @@ class OutboxRow(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: str
+    headers: bytes
     created_ms: int
 
 
@@ -128,7 +128,7 @@ class Changes:
             case_id=case_id,
             revision=fault.revision,
             state=fault.state,
-            doc=encode_fault(fault).decode(),
+            doc=encode_fault(fault),
         )
 
     def send(
@@ -142,7 +142,7 @@ class Changes:
     ) -> None:
         """A record for our partition of `topic`, once this is committed."""
         texts = [(name, text.decode("utf-8", "replace")) for name, text in headers]
-        headers_doc = msgspec.json.encode(texts).decode()
+        headers_doc = msgspec.json.encode(texts)
         self.outbox.append(OutboxRow(self.partition, topic, key, value, headers_doc, now_ms))
 
     def give_up(self, letter: DeadLetter, now_ms: int) -> None:
@@ -165,6 +165,6 @@ class Changes:
             state=case.state,
             grade=case.grade,
             opened_ms=from_rfc3339(case.milestones.opened_at),
-            doc=doc.decode(),
+            doc=doc,
         )
         self.send(self.topics.cases, case.case_id.encode(), doc, now_ms=now_ms)

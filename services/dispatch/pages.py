@@ -40,7 +40,7 @@ def message_id_of(case_id: str, step: int) -> str:
     return make_id("p", case_id, step)
 
 
-def render_page(case: Case, fault: Fault, page: Page, url: str) -> str:
+def render_page(case: Case, fault: Fault, page: Page, url: str) -> bytes:
     """The page as it is sent; `url` is where people reach dispatch."""
     body = PageBody(
         message_id=message_id_of(case.case_id, page.step),
@@ -64,4 +64,4 @@ def render_page(case: Case, fault: Fault, page: Page, url: str) -> str:
         due={name: clock.due for name, clock in case.clocks.items() if clock.stopped_at is None},
         url=f"{url}/v1/cases/{case.case_id}",
     )
-    return msgspec.json.encode(body).decode()
+    return msgspec.json.encode(body)

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
     Table,
     Text,
     bindparam,
@@ -19,7 +21,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
+from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
@@ -51,18 +53,27 @@ Offsets = Mapping[str, int]
 """Topic -> offset of the next record of our partition; 0: nothing was read yet."""
 
 
+# Columns of JSON text. They are carried as bytes: psycopg writes an array of bytes as it is, but searches an
+# array of text for quotes, which JSON is full of, and took half of all time.
+_JSON_COLUMNS = ("doc", "headers", "body")
+
+
 def _insert(table: Table, names: Sequence[str]) -> Insert:
     """Inserts rows that are given as one array for each of `names`, in their order."""
 
     def carried_as(name: str) -> TypeEngine[Any]:
-        kind = table.c[name].type
-        return Text() if isinstance(kind, JSONB) else kind
+        return LargeBinary() if name in _JSON_COLUMNS else table.c[name].type
+
+    def value(name: str) -> ColumnElement[Any]:
+        if name not in _JSON_COLUMNS:
+            return rows.c[name]
+        return cast(func.convert_from(rows.c[name], "UTF8"), table.c[name].type)
 
     arrays = [bindparam(name, type_=ARRAY(carried_as(name))) for name in names]
     columns = [column(name, carried_as(name)) for name in names]
     rows = func.unnest(*arrays).table_valued(*columns, with_ordinality="ordinal").render_derived()
-    selected = select(*(cast(rows.c[name], table.c[name].type) for name in names))
-    return insert(table).from_select(list(names), selected.order_by(rows.c.ordinal))
+    selected = select(*map(value, names)).order_by(rows.c.ordinal)
+    return insert(table).from_select(list(names), selected)
 
 
 def _upsert(table: Table, names: Sequence[str]) -> Insert:
