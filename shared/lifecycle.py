@@ -68,6 +68,9 @@ def run_service(build: Callable[[Mapping[str, str]], Service]) -> NoReturn:
     except OSError as error:
         log.error("cannot start", error=str(error))  # noqa: TRY400 - such as "address in use"
         sys.exit(1)
+    except Exception:
+        log.exception("ended in an error")
+        sys.exit(1)
     sys.exit(0)
 
 
