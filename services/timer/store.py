@@ -183,7 +183,10 @@ class RedisServer:
     def address(self) -> str:
         """Where it is, without user and password."""
         where = self._redis.connection_pool.connection_kwargs
-        return cast(str, where.get("path")) or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+        return (
+            cast(str, where.get("path"))
+            or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+        )
 
     def store(self, partition: int) -> RedisStore:
         """The shard's store, not taken over yet."""

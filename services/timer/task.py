@@ -81,9 +81,9 @@ class ShardTask:
     async def _take_over(self, ownership: Ownership) -> None:
         """Kafka's fence is up already; then Redis', and only then the proof that we may have raised both."""
         taken = await self._store.take_over()
-        await ownership.prove()
         self._owned_from_ms = taken.now_ms
-        self._next_offset = taken.next_offset
+        self._next_offset = ownership.processed = taken.next_offset
+        await ownership.prove()
         tell_standing(self._input.partition, taken.standing)
 
     async def _catch_up(

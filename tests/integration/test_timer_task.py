@@ -1,0 +1,300 @@
+"""A shard's task and the whole timer on real Kafka and Redis."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+
+from services.timer.main import TimerService, build
+from services.timer.store import RedisServer, Store
+from services.timer.task import ShardTask
+from shared.documents.case import Case, Clock, Warn, encode_case
+from shared.documents.deadline import Deadline, decode_deadline
+from shared.errors import FencedError, OwnershipError
+from shared.kafka.group import Ownership
+from shared.kafka.partition import partition_of
+from shared.kafka.producer import Outgoing, PlainProducer
+from shared.kafka.reader import Reader, Record
+from shared.kafka.topics import Topics, apply_topics
+from shared.times import now_ms, to_rfc3339
+
+PARTITIONS = 2
+SITE = "site-1"
+HOME = partition_of(SITE, PARTITIONS)
+PATIENCE_S = 20
+
+
+class ProvenOwnership(Ownership):
+    """An ownership that the test decides about, not a group."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(cast(AIOKafkaConsumer, None), TopicPartition(topic, HOME))
+
+    async def prove(self) -> None:
+        return
+
+
+class Shard:
+    """One shard's topics seen from outside, and tasks that own it."""
+
+    def __init__(self, kafka: str, server: RedisServer, prefix: str) -> None:
+        self.kafka = kafka
+        self.server = server
+        self.topics = Topics(prefix)
+
+    async def write(self, *records: tuple[str, Case | bytes | None]) -> None:
+        async with PlainProducer(self.kafka) as producer:
+            await producer.send(
+                Outgoing(
+                    self.topics.cases,
+                    HOME,
+                    key.encode(),
+                    encode_case(value) if isinstance(value, Case) else value,
+                )
+                for key, value in records
+            )
+
+    async def read(self, topic: str, count: int) -> list[Record]:
+        """The first `count` records that others see."""
+        partition = TopicPartition(topic, HOME)
+        found: list[Record] = []
+        async with Reader(self.kafka, {partition: None}) as reader, asyncio.timeout(PATIENCE_S):
+            while len(found) < count:
+                found += await reader.read(timeout_ms=100)
+        return found
+
+    async def deadlines(self, count: int) -> list[Deadline]:
+        records = await self.read(self.topics.deadlines, count)
+        return [decode_deadline(record.value or b"") for record in records]
+
+    def task(self, wrap: Callable[[Store], Store] = lambda store: store) -> ShardTask:
+        return ShardTask(
+            self.kafka,
+            self.topics,
+            wrap(self.server.store(HOME)),
+            partition=HOME,
+            partitions=PARTITIONS,
+            tick_ms=500,
+        )
+
+    @asynccontextmanager
+    async def owner(self) -> AsyncGenerator[asyncio.Task[None]]:
+        """A running task that is ready; ended when the context is left, if it has not ended."""
+        ownership = ProvenOwnership(self.topics.cases)
+        running = asyncio.create_task(self.task().run(ownership))
+        await until(lambda: ownership.ready or running.done())
+        try:
+            yield running
+        finally:
+            ownership.end()
+            await asyncio.wait([running])
+        if not running.exception():
+            assert ownership.processed is not None
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 - what it waits for has no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def shard(kafka: str, redis_url: str, prefix: str) -> AsyncIterator[Shard]:
+    await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1)
+    server = RedisServer(redis_url, prefix, timeout_s=5, shards=PARTITIONS)
+    yield Shard(kafka, server, prefix)
+    await server.close()
+
+
+def make_case(
+    case_id: str, *, revision: int = 1, site_id: str = SITE, **clocks: tuple[int, int]
+) -> Case:
+    """Clocks given as (half of its time, all of it) in epoch ms."""
+    return Case(
+        case_id=case_id,
+        revision=revision,
+        change="opened",
+        state="open",
+        grade="A",
+        grade_worst="A",
+        site_id=site_id,
+        clocks={
+            name: Clock(
+                start=to_rfc3339(0),
+                due=to_rfc3339(due_ms),
+                event="breach",
+                warn=(Warn("0.5", to_rfc3339(half_ms)), Warn("1", to_rfc3339(due_ms))),
+            )
+            for name, (half_ms, due_ms) in clocks.items()
+        },
+    )
+
+
+async def test_a_clock_fires_at_its_time_once(shard: Shard) -> None:
+    async with shard.owner():
+        start_ms = now_ms()
+        case = make_case("c1", response=(start_ms + 150, start_ms + 300))
+        await shard.write(("c1", case))
+        warning, breach = await shard.deadlines(2)
+        # Neither a revision with the same clock nor the same revision again fires anything anew.
+        again = make_case("c1", revision=2, response=(start_ms + 150, start_ms + 300))
+        other = make_case("c2", step=(start_ms, start_ms + 301))
+        await shard.write(("c1", again), ("c1", case), ("c2", other))
+        third = (await shard.deadlines(3))[2]
+    assert (warning.deadline_id, warning.event) == ("c1:response:0.5", "warning")
+    assert (breach.deadline_id, breach.event) == ("c1:response:1", "breach")
+    assert breach.version == start_ms + 300
+    assert breach.due_at == to_rfc3339(start_ms + 300)
+    assert breach.fired_at == to_rfc3339(start_ms + 300 + breach.late_ms)
+    for deadline in (warning, breach):
+        assert 0 <= deadline.late_ms < 1_000
+        assert not deadline.recovered
+    assert third.deadline_id == "c2:step:1"  # its warning is folded into it
+
+
+async def test_what_came_due_while_nobody_was_there_is_recovered(shard: Shard) -> None:
+    async with shard.owner():
+        pass
+    late_ms = now_ms() - 5_000
+    await shard.write(
+        ("c1", make_case("c1", response=(late_ms, late_ms))),
+        ("c2", make_case("c2", response=(late_ms, late_ms))),
+        ("c2", None),  # a stop waits in the log, behind: it must be read first
+        ("c3", make_case("c3", response=(late_ms + 1, late_ms + 1))),
+    )
+    async with shard.owner():
+        found = await shard.deadlines(2)
+    assert [deadline.deadline_id for deadline in found] == ["c1:response:1", "c3:response:1"]
+    assert all(deadline.recovered and deadline.late_ms >= 5_000 for deadline in found)
+
+
+async def test_what_was_published_and_not_acknowledged_comes_again_and_no_more(
+    shard: Shard,
+) -> None:
+    class Dies(Exception):
+        pass
+
+    due_ms = now_ms() - 1
+    await shard.write(("c1", make_case("c1", response=(due_ms, due_ms))))
+
+    def dying(store: Store) -> Store:
+        async def acknowledge(fired: Sequence[tuple[str, Sequence[str]]]) -> int:
+            raise Dies(fired)
+
+        store.acknowledge = acknowledge
+        return store
+
+    with pytest.raises(Dies):
+        await shard.task(dying).run(ProvenOwnership(shard.topics.cases))
+    async with shard.owner():
+        await shard.deadlines(2)
+    async with shard.owner():
+        await shard.write(("c2", make_case("c2", response=(due_ms, due_ms))))
+        found = await shard.deadlines(3)
+    assert [deadline.deadline_id for deadline in found] == [
+        "c1:response:1",
+        "c1:response:1",
+        "c2:response:1",
+    ]
+    assert found[0].version == found[1].version == due_ms
+
+
+async def test_a_new_owner_fences_the_old_one(shard: Shard) -> None:
+    async with shard.owner() as former:
+        async with shard.owner() as newer:
+            due_ms = now_ms()
+            await shard.write(("c1", make_case("c1", response=(due_ms, due_ms))))
+            await shard.deadlines(1)
+            await until(former.done)
+            assert not newer.done()
+        assert isinstance(former.exception(), FencedError)
+
+
+async def test_an_emptied_redis_is_built_anew_from_the_log(
+    shard: Shard, redis_url: str, prefix: str
+) -> None:
+    far_ms = now_ms() + 3_600_000
+    await shard.write(("c1", make_case("c1", response=(far_ms, far_ms))))
+    async with shard.owner() as owner:
+        async with Redis.from_url(redis_url) as redis:  # pyright: ignore[reportUnknownMemberType] - untyped keywords
+            await redis.delete(
+                *(f"{{{prefix}:t{HOME}}}:{part}" for part in ("meta", "due", "plan"))
+            )
+        await until(owner.done)
+    assert isinstance(owner.exception(), OwnershipError)
+    async with shard.owner():
+        pass
+    store = shard.server.store(HOME)
+    await store.take_over()
+    assert (await store.claim(1)).first_due_ms == far_ms
+
+
+async def test_bad_records_are_dead_letters_and_the_stream_goes_on(shard: Shard) -> None:
+    due_ms = now_ms()
+    elsewhere = next(
+        site
+        for site in (f"site-{number}" for number in range(100))
+        if partition_of(site, PARTITIONS) != HOME
+    )
+    await shard.write(
+        ("c0", b"not json"),
+        ("c1", make_case("c1", site_id=elsewhere, response=(due_ms, due_ms))),
+        ("c2", make_case("c2", response=(due_ms, due_ms))),
+    )
+    async with shard.owner():
+        (deadline,) = await shard.deadlines(1)
+        letters = await shard.read(shard.topics.dead_letters, 2)
+    assert deadline.case_id == "c2"
+    assert [dict(letter.headers)["reason"] for letter in letters] == [
+        b"not_json",
+        b"wrong_partition",
+    ]
+    assert (letters[0].key, letters[0].value) == (b"c0", b"not json")
+
+
+@asynccontextmanager
+async def running(service: TimerService) -> AsyncGenerator[None]:
+    stopping = asyncio.Event()
+    task = asyncio.create_task(service.run(stopping))
+    try:
+        await until(lambda: not service.not_ready() or task.done())
+        yield
+    finally:
+        stopping.set()
+        await task
+
+
+async def test_two_instances_share_the_shards_and_a_case_fires_once(
+    shard: Shard, kafka: str, redis_url: str, prefix: str
+) -> None:
+    environ = {
+        "BAKVAKT_KAFKA": kafka,
+        "BAKVAKT_REDIS": redis_url,
+        "BAKVAKT_PREFIX": prefix,
+        "BAKVAKT_PARTITIONS": str(PARTITIONS),
+        "BAKVAKT_REPLICATION": "1",
+        "BAKVAKT_SESSION_TIMEOUT_MS": "6000",
+    }
+    one, other = build(environ), build(environ)
+    assert one.not_ready() == ["Redis: not reached yet"]
+    async with running(one):
+        due_ms = now_ms() + 300
+        far_ms = now_ms() + 3_600_000
+        await shard.write(
+            ("c1", make_case("c1", response=(due_ms, due_ms))),
+            ("c2", make_case("c2", response=(far_ms, far_ms), processing=(far_ms, far_ms))),
+        )
+        await shard.deadlines(1)
+        async with running(other):
+            await until(
+                lambda: REGISTRY.get_sample_value("bakvakt_timer_clocks_standing") == 2,
+            )
+            await shard.write(("c3", make_case("c3", response=(due_ms, due_ms))))
+            found = await shard.deadlines(2)
+    assert [deadline.deadline_id for deadline in found] == ["c1:response:1", "c3:response:1"]
+    assert REGISTRY.get_sample_value("bakvakt_timer_clocks_standing") == 0
