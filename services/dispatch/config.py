@@ -17,6 +17,7 @@ from shared.errors import ConfigError
 from shared.policy import load_policy
 
 Loaded = TypeVar("Loaded")
+HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s]*[^/\s]/?$")]
 
 
 class DispatchSettings(Settings, frozen=True, kw_only=True):
@@ -32,11 +33,8 @@ class DispatchSettings(Settings, frozen=True, kw_only=True):
         int, msgspec.Meta(ge=0, le=65_535, description="HTTP port on 127.0.0.1; 0 takes a free one")
     ] = 8080
     webhook_url: Annotated[
-        str | None,
-        msgspec.Meta(
-            pattern=r"^https?://[^\s]+$",
-            description="where pages are POSTed; unset: they are only logged",
-        ),
+        HttpUrl | None,
+        msgspec.Meta(description="where pages are POSTed; unset: they are only logged"),
     ] = None
     webhook_secret: Annotated[
         Secret | None,
@@ -50,10 +48,9 @@ class DispatchSettings(Settings, frozen=True, kw_only=True):
         msgspec.Meta(description="TOML file of the roster, instead of the demonstration's"),
     ] = None
     public_url: Annotated[
-        str | None,
+        HttpUrl | None,
         msgspec.Meta(
-            pattern=r"^https?://[^\s]+[^/\s]$",
-            description="where people reach dispatch, for links; by default http://127.0.0.1:<port>",
+            description="where people reach dispatch, for links; unset: http://127.0.0.1:<port>"
         ),
     ] = None
 

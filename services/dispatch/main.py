@@ -45,7 +45,7 @@ class DispatchService:
             if settings.webhook_url
             else LogOnly(),
             bells=Belfry(),
-            url=settings.public_url or f"http://{self.host}:{settings.port}",
+            url=(settings.public_url or f"http://{self.host}:{settings.port}").rstrip("/"),
         )
         self._api = CaseApi(self._engine, Orders(self._context))
         self._gauges = Gauges(self._engine, self._partitions)

@@ -1,4 +1,5 @@
 # The part of aiokafka 0.14 that we rely on. It has no types of its own.
+from dataclasses import dataclass
 from asyncio import Future
 from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,6 +15,7 @@ class OffsetAndMetadata(NamedTuple):
     offset: int
     metadata: str
 
+@dataclass(frozen=True)
 class ConsumerRecord(Generic[KT, VT]):
     topic: str
     partition: int
@@ -22,6 +24,9 @@ class ConsumerRecord(Generic[KT, VT]):
     timestamp_type: int
     key: KT
     value: VT
+    checksum: int | None
+    serialized_key_size: int
+    serialized_value_size: int
     headers: tuple[tuple[str, bytes], ...]
 
 class ConsumerRebalanceListener:
