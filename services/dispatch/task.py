@@ -65,12 +65,11 @@ class DispatchTask:
         self._context = context
         self._partition = partition
         self._bells = context.bells[partition]
-        self._next: dict[str, int] = {}
-        """By topic, as PostgreSQL has it: offset of the next record."""
+        self._next: store.Offsets = {}
 
     async def run(self, ownership: Ownership) -> None:
         context, partition = self._context, self._partition
-        faults, deadlines = context.topics.faults, context.topics.deadlines
+        faults = context.topics.faults
         async with AsyncExitStack() as stack:
             # First of all: what a former owner still has in hand cannot come to Kafka after this.
             producer = await stack.enter_async_context(
@@ -78,19 +77,18 @@ class DispatchTask:
                     context.kafka, f"{context.topics.prefix}.dispatch.{faults}.{partition}"
                 )
             )
-            async with transaction(context.engine) as connection:
-                self._next = await store.open_inputs(connection, partition, (faults, deadlines))
-            ownership.processed = self._next[faults]
+            offsets = await self.open_inputs()
+            ownership.processed = offsets[faults]
             await ownership.prove()
             if ownership.ended:
                 return
-            offsets = {
+            places = {
                 TopicPartition(topic, partition): offset or None
-                for topic, offset in self._next.items()
+                for topic, offset in offsets.items()
             }
-            reader = await stack.enter_async_context(Reader(context.kafka, offsets))
+            reader = await stack.enter_async_context(Reader(context.kafka, places))
             ownership.ready = True
-            log.info("partition taken over", partition=partition, next=self._next)
+            log.info("partition taken over", partition=partition, next=offsets)
             relay = Relay(
                 context.engine,
                 context.kafka,
@@ -106,6 +104,15 @@ class DispatchTask:
                 group.create_task(self._take_in(reader, ownership))
                 group.create_task(relay.run(ownership))
                 group.create_task(pager.run(ownership))
+
+    async def open_inputs(self) -> store.Offsets:
+        """Find out where our inputs are to be read from; from now on we expect them to be there."""
+        topics = self._context.topics
+        async with transaction(self._context.engine) as connection:
+            self._next = await store.open_inputs(
+                connection, self._partition, (topics.faults, topics.deadlines)
+            )
+        return self._next
 
     async def _take_in(self, reader: Reader, ownership: Ownership) -> None:
         while not ownership.ended:
@@ -128,7 +135,7 @@ class DispatchTask:
                 batch.judge(events, now_ms())
                 await store.write(connection, batch.changes)
                 await store.move_inputs(connection, self._partition, self._next, new)
-        self._next |= new
+        self._next = {**self._next, **new}
         self._bells.ring()
         for outcome, count in batch.outcomes.items():
             DEADLINES.labels(outcome).inc(count)

@@ -1,0 +1,178 @@
+"""What people do with cases over HTTP, on real Kafka and PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from shared.documents.internal import Ruling, decode_internal
+from tests.conditions import until
+from tests.integration.dispatch_stage import (
+    Stage,
+    case_id,
+    fault_now,
+    http,
+    next_revision,
+    staged,
+)
+
+
+@pytest.fixture
+async def stage(kafka: str, postgres_url: str, prefix: str) -> AsyncGenerator[Stage]:
+    async with staged(kafka, postgres_url, prefix) as made:
+        yield made
+
+
+async def test_case_is_acknowledged_resolved_and_closed(stage: Stage) -> None:
+    fault = fault_now()
+    path = f"/v1/cases/{case_id(fault)}"
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(fault)
+        await stage.paged(fault)
+
+        status, case = await ask("POST", f"{path}/acknowledge", {"by": "Ada", "note": "coming"})
+        assert (status, case["state"], case["assignee"]) == (200, "acknowledged", "Ada")
+        status, again = await ask("POST", f"{path}/acknowledge", {"by": "Ada"})
+        assert (status, again) == (200, case)
+
+        status, error = await ask("POST", f"{path}/close", {"by": "Ada"})
+        assert (status, error["error"]) == (409, "not_allowed")
+        status, error = await ask("POST", f"{path}/resolve", {"by": "Ada", "reason": "cooled"})
+        assert (status, error["error"]) == (409, "not_allowed")
+        assert '"ruling": "clear"' in error["detail"]
+
+        body = {"by": "Ada", "reason": "cooled", "ruling": "clear"}
+        status, case = await ask("POST", f"{path}/resolve", body)
+        assert (status, case["state"]) == (200, "resolved")
+        assert all(clock["stopped_at"] for clock in case["clocks"].values())
+        await stage.newest(case_id(fault), "resolved")
+        (ruling,) = [
+            decode_internal(record.value or b"") for record in await stage.read(stage.topics.alarms)
+        ]
+        assert isinstance(ruling, Ruling)
+        assert (ruling.emu_id, ruling.code, ruling.action, ruling.by, ruling.reason) == (
+            fault.emu_id,
+            fault.code,
+            "clear",
+            "Ada",
+            "cooled",
+        )
+        assert (ruling.source.topic, ruling.source.offset) == ("dispatch", 1)
+
+        cleared = next_revision(fault, "cleared", state="cleared", cleared_at=fault.last_at)
+        await stage.publish(cleared)
+        status, case = await ask("POST", f"{path}/close", {"by": "Ada", "reason": "done"})
+        assert (status, case["state"]) == (200, "closed")
+
+        status, shown = await ask("GET", path)
+        assert status == 200
+        assert shown["case"] == case
+        assert [fault["fault_id"] for fault in shown["faults"]] == [fault.fault_id]
+        assert [(entry["what"], entry["who"]) for entry in shown["log"]] == [
+            ("opened", None),
+            ("paged", None),
+            ("acknowledged", "Ada"),
+            ("resolved", "Ada"),
+            ("closed", "Ada"),
+        ]
+        assert [page["attempts"] for page in shown["pages"]] == [1]
+
+
+async def test_cases_are_listed_newest_first_page_by_page(stage: Stage) -> None:
+    faults = [fault_now(number, grade="A" if number % 2 else "B") for number in range(5)]
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(*faults)
+        for fault in faults:
+            await stage.paged(fault)
+        found: list[str] = []
+        after = ""
+        while True:
+            status, answer = await ask("GET", f"/v1/cases?limit=2{after}")
+            assert status == 200
+            found += [case["case_id"] for case in answer["cases"]]
+            if answer["next"] is None:
+                break
+            after = f"&after={answer['next']}"
+        opened = {case_id(fault): fault.opened_at for fault in faults}
+        assert sorted(found) == sorted(opened)
+        assert [opened[name] for name in found] == sorted(opened.values(), reverse=True)
+
+        _, answer = await ask("GET", "/v1/cases?state=open&grade=B")
+        assert {case["grade"] for case in answer["cases"]} == {"B"}
+        assert len(answer["cases"]) == 3
+        _, answer = await ask("GET", "/v1/cases?state=closed")
+        assert answer == {"cases": [], "next": None}
+
+
+async def test_wrong_requests_say_everything_that_is_wrong(stage: Stage) -> None:
+    fault = fault_now()
+    path = f"/v1/cases/{case_id(fault)}"
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(fault)
+        await stage.paged(fault)
+        status, error = await ask(
+            "POST", f"{path}/resolve", {"by": 1, "ruling": "regrade", "grade": "A"}
+        )
+        assert (status, error["error"]) == (400, "bad_request")
+        for name in ("by:", "reason:", "ruling:", "grade:"):
+            assert name in error["detail"]
+        status, error = await ask("GET", "/v1/cases?state=lost&grade=E&limit=0&order=x")
+        assert status == 400
+        for name in ("state:", "grade:", "limit:", "order:"):
+            assert name in error["detail"]
+        for bad in ("no json", "[]", '{"by": "a\\u0000b"}', '{"by": " "}'):
+            status, _ = await ask(
+                "POST",
+                f"{path}/acknowledge",
+                data=bad,
+                headers={"content-type": "application/json"},
+            )
+            assert status == 400, bad
+        # What a web page of somebody else could send without being asked.
+        status, error = await ask(
+            "POST",
+            f"{path}/acknowledge",
+            data='{"by": "Eve"}',
+            headers={"content-type": "text/plain"},
+        )
+        assert (status, "content-type" in error["detail"]) == (400, True)
+        assert (await ask("GET", "/v1/cases/c0"))[0] == 404
+        assert (await ask("POST", "/v1/cases/c0/acknowledge", {"by": "Ada"}))[0] == 404
+        _, shown = await ask("GET", path)
+        assert shown["case"]["state"] == "open"
+
+
+async def test_revisions_of_a_case_come_to_kafka_in_their_order(stage: Stage) -> None:
+    fault = fault_now()
+    async with (
+        stage.dispatch() as url,
+        http(url) as ask,
+        stage.dispatch() as other,
+        http(other) as ask_other,
+    ):
+        await stage.publish(fault)
+        await stage.paged(fault)
+        path = f"/v1/cases/{case_id(fault)}/acknowledge"
+        answers = await asyncio.gather(
+            *(
+                (ask, ask_other)[number % 2]("POST", path, {"by": f"P{number}"})
+                for number in range(40)
+            )
+        )
+        assert {status for status, _ in answers} == {200}
+        await stage.settled()
+        cases = await until(stage.cases)
+    assert [case.revision for case in cases] == list(range(1, 42))
+
+
+async def test_metrics_count_the_cases_by_state(stage: Stage) -> None:
+    faults = [fault_now(number) for number in range(3)]
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(*faults)
+        for fault in faults:
+            await stage.paged(fault)
+        await ask("POST", f"/v1/cases/{case_id(faults[0])}/acknowledge", {"by": "Ada"})
+        metrics = await stage.metrics(url)
+    assert 'bakvakt_dispatch_cases{state="open"} 2.0' in metrics
+    assert 'bakvakt_dispatch_cases{state="acknowledged"} 1.0' in metrics
+    assert "bakvakt_dispatch_pages_pending 0.0" in metrics
