@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ class Stack:
 @contextmanager
 def started(
     directory: Path, servers: RunningServers, prefix: str, settings: Mapping[str, str]
-) -> Iterator[Stack]:
+) -> Generator[Stack]:
     """`up --detach --no-simulator` on `servers`, with topics and a database of its own; then `down`."""
     asyncio.run(
         apply_topics(
@@ -155,7 +155,8 @@ def started(
         {
             "BAKVAKT_KAFKA": servers.kafka,
             "BAKVAKT_REDIS": servers.redis,
-            "BAKVAKT_POSTGRES": servers.postgres.rsplit("/", 1)[0] + f"/{_database(servers, prefix)}",
+            "BAKVAKT_POSTGRES": servers.postgres.rsplit("/", 1)[0]
+            + f"/{_database(servers, prefix)}",
             "BAKVAKT_PREFIX": prefix,
             "BAKVAKT_INPUT_TOPICS": f"{prefix}-reports",
             "BAKVAKT_PARTITIONS": str(PARTITIONS),
