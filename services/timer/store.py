@@ -148,7 +148,7 @@ class RedisStore:
         except ResponseError as error:
             raise _ours(script, error) from error
         except RedisError as error:
-            raise StoreError(f"{script.name}: {error!r}") from error
+            raise StoreError(f"{script.name}: {_tell(error)}") from error
 
 
 def _ours(script: _Script, error: ResponseError) -> BakvaktError:
@@ -158,7 +158,12 @@ def _ours(script: _Script, error: ResponseError) -> BakvaktError:
         return FencedError(detail)
     if word == "ELSEWHERE":
         return OwnershipError(detail)
-    return StoreError(f"{script.name}: {error!r}")
+    return StoreError(f"{script.name}: {_tell(error)}")
+
+
+def _tell(error: RedisError) -> str:
+    """redis-py's own repr leaves out what happened."""
+    return f"{type(error).__name__}: {error}"
 
 
 class RedisServer:
@@ -176,7 +181,9 @@ class RedisServer:
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError as error:
-            raise ConfigError([f"BAKVAKT_REDIS: {error}"]) from error
+            # The error's own text may hold a part of the password.
+            problem = "BAKVAKT_REDIS is no redis://[user:password@]host:port/database"
+            raise ConfigError([problem]) from error
         self._prefix = prefix
 
     @property
@@ -197,7 +204,7 @@ class RedisServer:
         try:
             found = await self._config()
         except RedisError as error:
-            raise StoreError(repr(error)) from error
+            raise StoreError(_tell(error)) from error
         if found is None:
             log.warning(
                 "Redis does not say whether it keeps what it is given", address=self.address

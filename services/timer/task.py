@@ -31,7 +31,7 @@ from shared.metrics import DEAD_LETTERS
 log = structlog.get_logger()
 
 # Both bound how long one script keeps Redis from the other shards: some ms (figures in README.md).
-APPLY_LIMIT = 1_000
+APPLY_LIMIT = 500
 CLAIM_LIMIT = 256
 
 

@@ -177,7 +177,7 @@ class ShardMachine(RuleBasedStateMachine):
                 self.log.append(Change(case_id, revision, None if what == "closed" else plan))
         self.apply(self.log[self.oracle.next_offset or 0 :], len(self.log))
 
-    @rule(step_ms=st.sampled_from((0, 1, 50, 500)), limit=st.integers(1, 4), dies=st.booleans())
+    @rule(step_ms=st.sampled_from((0, 1, 49, 50, 500)), limit=st.integers(1, 4), dies=st.booleans())
     def owner_fires(self, step_ms: int, limit: int, *, dies: bool) -> None:
         """Claims, publishes, and acknowledges unless it dies before."""
         self.now_ms += step_ms

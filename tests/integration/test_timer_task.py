@@ -18,7 +18,7 @@ from shared.documents.deadline import Deadline, decode_deadline
 from shared.errors import FencedError, OwnershipError
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
-from shared.kafka.producer import Outgoing, PlainProducer
+from shared.kafka.producer import FencedProducer, Outgoing
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics, apply_topics
 from shared.times import now_ms, to_rfc3339
@@ -48,8 +48,9 @@ class Shard:
         self.topics = Topics(prefix)
 
     async def write(self, *records: tuple[str, Case | bytes | None]) -> None:
-        async with PlainProducer(self.kafka) as producer:
-            await producer.send(
+        """As dispatch does: in a transaction, whose marker is the last thing in the log."""
+        async with FencedProducer(self.kafka, f"{self.topics.prefix}.test") as producer:
+            await producer.commit(
                 Outgoing(
                     self.topics.cases,
                     HOME,

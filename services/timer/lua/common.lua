@@ -56,10 +56,10 @@ end
 
 -- When the plan's first moment comes that has not fired (nil: none), and how many of its clocks stand.
 local function outlook(plan)
-  local fired = set_of(plan[FIRED])
+  local fired = #plan[FIRED] > 0 and set_of(plan[FIRED])
   local first, standing = nil, 0
   for _, moment in ipairs(plan[MOMENTS]) do
-    if not fired[identity(moment)] then
+    if not (fired and fired[identity(moment)]) then
       if moment[SHARE] == '1' then
         standing = standing + 1
       end
