@@ -1,23 +1,29 @@
 """A batch of inputs, judged one after another in memory; what it causes is written at once. Pure."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from services.dispatch.cases import case_id_of, judge_deadline, judge_fault
 from services.dispatch.changes import Changes, SeenRow, StoredFault
 from services.dispatch.decision import Decision, Rules
+from services.dispatch.inbox import make_letter
 from shared.documents.case import Case
-from shared.documents.dead_letter import DeadLetter
 from shared.documents.deadline import Deadline
 from shared.documents.fault import Fault
+from shared.errors import RecordError
+from shared.kafka.reader import Record
+
+# The reason of a dead letter for a record on which a rule of ours fails.
+NOT_APPLIED = "not_applied"
 
 
 class Event(NamedTuple):
-    """An input, and when it came to Kafka."""
+    """An input record, and what it says; an error where that cannot be used."""
 
-    content: Fault | Deadline | DeadLetter
-    published_ms: int
+    record: Record
+    content: Fault | Deadline | RecordError
 
 
 @dataclass
@@ -32,15 +38,39 @@ class Batch:
     outcomes: Counter[str] = field(default_factory=Counter[str])
     """How many deadlines had which outcome."""
 
-    def judge(self, events: list[Event], now_ms: int) -> None:
-        """Judge all `events`, in their order."""
-        for content, published_ms in events:
+    refused: list[tuple[Record, RecordError]] = field(
+        default_factory=list[tuple[Record, RecordError]]
+    )
+    """What went to the dead letters, and why."""
+
+    def judge(self, events: Iterable[Event], now_ms: int) -> None:
+        """Judge all `events`, in their order.
+
+        One on which a rule of ours fails goes to the dead letters; the partition does not stop for it.
+        """
+        for record, content in events:
+            if isinstance(content, RecordError):
+                self._refuse(record, content, now_ms)
+            elif (error := self._apply(content, record.timestamp, now_ms)) is not None:
+                self._refuse(record, error, now_ms)
+
+    def _apply(
+        self, content: Fault | Deadline, published_ms: int, now_ms: int
+    ) -> RecordError | None:
+        try:
             if isinstance(content, Fault):
                 self._judge_fault(content, published_ms, now_ms)
-            elif isinstance(content, Deadline):
-                self._judge_deadline(content, published_ms, now_ms)
             else:
-                self.changes.give_up(content, now_ms)
+                self._judge_deadline(content, published_ms, now_ms)
+        except Exception as cause:  # noqa: BLE001 - told by the caller, with its traceback
+            error = RecordError(NOT_APPLIED, f"a rule failed on it: {cause!r}")
+            error.__cause__ = cause
+            return error
+        return None
+
+    def _refuse(self, record: Record, error: RecordError, now_ms: int) -> None:
+        self.refused.append((record, error))
+        self.changes.give_up(make_letter(record, error), now_ms)
 
     def _judge_fault(self, fault: Fault, published_ms: int, now_ms: int) -> None:
         stored = self.faults.get(fault.fault_id)
@@ -67,13 +97,12 @@ class Batch:
             return
         case = self.cases.get(deadline.case_id)
         decision = judge_deadline(case, deadline, self.rules, now_ms)
+        if case is not None and decision.outcome in {"acted", "noted"}:
+            fault = self.faults[case.fault_ids[0]].fault
+            self._carry_out(case.case_id, decision, fault, published_ms, now_ms)
+            self.seen.add(key)
+            self.changes.seen.append(SeenRow(*key))
         self.outcomes[decision.outcome] += 1
-        if case is None or decision.outcome not in {"acted", "noted"}:
-            return
-        self.seen.add(key)
-        self.changes.seen.append(SeenRow(*key))
-        fault = self.faults[case.fault_ids[0]].fault
-        self._carry_out(case.case_id, decision, fault, published_ms, now_ms)
 
     def _carry_out(
         self, case_id: str, decision: Decision, fault: Fault, published_ms: int, now_ms: int

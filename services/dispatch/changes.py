@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.dispatch.decision import Decision
+from services.dispatch.decision import Decision, Page
 from services.dispatch.pages import message_id_of, render_page
 from shared.documents.case import Case, encode_case
 from shared.documents.dead_letter import DeadLetter
@@ -97,28 +97,14 @@ class Changes:
         self, case_id: str, decision: Decision, fault: Fault, *, caused_ms: int, now_ms: int
     ) -> None:
         """`fault` is the case's own, `caused_ms` when what caused this came to Kafka."""
-        self.log += [LogRow(case_id, now_ms, *note) for note in decision.notes]
-        if decision.case is None:
-            return
-        self._add_case(decision.case, now_ms)
-        if decision.page is not None:
-            page = decision.page
-            self.pages.append(
-                PageRow(
-                    message_id=message_id_of(case_id, page.step),
-                    case_id=case_id,
-                    partition=self.partition,
-                    step=page.step,
-                    level=page.level,
-                    person=page.person,
-                    reason=page.reason,
-                    body=render_page(decision.case, fault, page, self.url),
-                    caused_ms=caused_ms,
-                    created_ms=now_ms,
-                    attempts=0,
-                    next_try_ms=now_ms,
-                )
-            )
+        log = [LogRow(case_id, now_ms, *note) for note in decision.notes]
+        if decision.case is not None and decision.page is not None:
+            # First, for it is where an error is likeliest: nothing is half decided then.
+            body = render_page(decision.case, fault, decision.page, self.url)
+            self.pages.append(self._page_row(case_id, decision.page, body, caused_ms, now_ms))
+        if decision.case is not None:
+            self._add_case(decision.case, now_ms)
+        self.log += log
 
     def follow(self, fault: Fault, case_id: str | None) -> None:
         """Remember the newest revision of a fault, and the case that it is in."""
@@ -153,6 +139,24 @@ class Changes:
             letter.value,
             now_ms=now_ms,
             headers=letter.headers,
+        )
+
+    def _page_row(
+        self, case_id: str, page: Page, body: bytes, caused_ms: int, now_ms: int
+    ) -> PageRow:
+        return PageRow(
+            message_id=message_id_of(case_id, page.step),
+            case_id=case_id,
+            partition=self.partition,
+            step=page.step,
+            level=page.level,
+            person=page.person,
+            reason=page.reason,
+            body=body,
+            caused_ms=caused_ms,
+            created_ms=now_ms,
+            attempts=0,
+            next_try_ms=now_ms,
         )
 
     def _add_case(self, case: Case, now_ms: int) -> None:

@@ -13,6 +13,7 @@ from shared.times import from_rfc3339
 
 # PostgreSQL cannot keep this character, and no document of ours has it.
 NUL_ESCAPED = b"\\u0000"
+LARGEST_BIGINT = 2**63 - 1
 
 
 def read_record(record: Record, topics: Topics, partitions: int) -> Fault | Deadline | None:
@@ -31,6 +32,9 @@ def read_record(record: Record, topics: Topics, partitions: int) -> Fault | Dead
         raise RecordError("not_json", f"the document is not JSON: {error}") from error
     if NUL_ESCAPED in record.value:
         raise RecordError("invalid", "a text holds the character NUL")
+    number = document.revision if isinstance(document, Fault) else document.version
+    if not 0 <= number <= LARGEST_BIGINT:
+        raise RecordError("invalid", f"{number} is no revision or version")
     if isinstance(document, Fault):
         _check_times(document)
     right = partition_of(document.site_id, partitions)

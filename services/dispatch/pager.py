@@ -42,7 +42,11 @@ def backoff_ms(attempts: int) -> int:
 
 
 class Pager:
-    """Promise: each page is delivered at least once, and tried until it is; its id is always the same."""
+    """Promise: each page is delivered at least once, and tried until it is; its id is always the same.
+
+    One of a partition for the whole life of the process: what is under way when a task fails is neither cut
+    nor tried a second time, and what became of it is written down by the next task.
+    """
 
     def __init__(
         self, engine: AsyncEngine, delivery: Delivery, *, partition: int, bell: Bell
@@ -51,30 +55,32 @@ class Pager:
         self._delivery = delivery
         self._partition = partition
         self._bell = bell
-        self._under_way = 0
+        self._under_way: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
 
     async def run(self, ownership: Ownership) -> None:
         """Deliver until the ownership ends; what is under way then is waited for and written down."""
-        async with asyncio.TaskGroup() as group:
-            while not ownership.ended:
-                for page in await self._turn(self._delivery.at_once - self._under_way):
-                    self._under_way += 1
-                    group.create_task(self._deliver(page))
-                await self._bell.wait()
-            while self._under_way:
-                await self._bell.wait()
+        while not ownership.ended:
+            for page in await self._turn(self._delivery.at_once - len(self._under_way)):
+                task = asyncio.create_task(self._deliver(page), name=f"page {page.message_id}")
+                self._under_way.add(task)
+                task.add_done_callback(self._finish)
+            await self._bell.wait()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
         await self._turn(0)
 
     async def _turn(self, free: int) -> list[DuePage]:
         """Write down what became of the tries, and claim up to `free` pages that are due."""
-        results, self._results = self._results, []
+        results = list(self._results)
         if not results and not free:
             return []
         async with transaction(self._engine) as connection:
             if results:
                 await self._record(connection, results)
-            return await self._claim(connection, free, now_ms()) if free else []
+            claimed = await self._claim(connection, free, now_ms()) if free else []
+        del self._results[: len(results)]
+        return claimed
 
     async def _claim(self, connection: AsyncConnection, free: int, at_ms: int) -> list[DuePage]:
         due = (
@@ -122,10 +128,15 @@ class Pager:
             await self._delivery.deliver(page, now_ms())
         except DeliveryError as error:
             error_text = str(error)
+        except Exception as error:  # whatever it is, the page is tried again
+            log.exception("a page's delivery failed unexpectedly", message_id=page.message_id)
+            error_text = repr(error)
         result = Result(page, now_ms(), error_text)
-        _tell(result)
         self._results.append(result)
-        self._under_way -= 1
+        _tell(result)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
         self._bell.ring()
 
 

@@ -3,20 +3,20 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.dispatch import store
-from services.dispatch.batch import Batch, Event
+from services.dispatch.batch import NOT_APPLIED, Batch, Event
 from services.dispatch.bell import Belfry
 from services.dispatch.cases import case_id_of
 from services.dispatch.changes import Changes
 from services.dispatch.database import transaction
 from services.dispatch.decision import Rules
-from services.dispatch.inbox import make_letter, read_record
+from services.dispatch.inbox import read_record
 from services.dispatch.metrics import DEADLINES, TRANSACTION_SECONDS
 from services.dispatch.pager import Pager
 from services.dispatch.relay import Relay
@@ -51,8 +51,18 @@ class Context:
     url: str
     """Where people reach dispatch, for the links in pages."""
 
+    pagers: dict[int, Pager] = field(default_factory=dict[int, Pager])
+
     def changes(self, partition: int) -> Changes:
         return Changes(self.topics, partition, self.url)
+
+    def pager(self, partition: int) -> Pager:
+        """The partition's only one: it outlives the task."""
+        if partition not in self.pagers:
+            self.pagers[partition] = Pager(
+                self.engine, self.delivery, partition=partition, bell=self.bells[partition].pager
+            )
+        return self.pagers[partition]
 
 
 class DispatchTask:
@@ -97,13 +107,10 @@ class DispatchTask:
                 partition=partition,
                 bell=self._bells.relay,
             )
-            pager = Pager(
-                context.engine, context.delivery, partition=partition, bell=self._bells.pager
-            )
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._take_in(reader, ownership))
                 group.create_task(relay.run(ownership))
-                group.create_task(pager.run(ownership))
+                group.create_task(context.pager(partition).run(ownership))
 
     async def open_inputs(self) -> store.Offsets:
         """Find out where our inputs are to be read from; from now on we expect them to be there."""
@@ -137,13 +144,19 @@ class DispatchTask:
                 await store.move_inputs(connection, self._partition, self._next, new)
         self._next = {**self._next, **new}
         self._bells.ring()
-        for outcome, count in batch.outcomes.items():
-            DEADLINES.labels(outcome).inc(count)
+        self._tell(batch)
 
     def _read(self, record: Record) -> Event | None:
         try:
             document = read_record(record, self._context.topics, self._context.partitions)
         except RecordError as error:
+            return Event(record, error)
+        return None if document is None else Event(record, document)
+
+    def _tell(self, batch: Batch) -> None:
+        for outcome, count in batch.outcomes.items():
+            DEADLINES.labels(outcome).inc(count)
+        for record, error in batch.refused:
             DEAD_LETTERS.labels("dispatch", error.reason).inc()
             log.warning(
                 "record cannot be used, it goes to the dead letters",
@@ -152,9 +165,9 @@ class DispatchTask:
                 offset=record.offset,
                 reason=error.reason,
                 detail=error.detail,
+                # A record that we cannot use is its writer's bug, a rule that raises is ours.
+                exc_info=error.__cause__ if error.reason == NOT_APPLIED else None,
             )
-            return Event(make_letter(record, error), record.timestamp)
-        return None if document is None else Event(document, record.timestamp)
 
     async def _load(self, connection: AsyncConnection, events: Sequence[Event]) -> Batch:
         """The records that the events speak of."""

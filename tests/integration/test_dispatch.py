@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from services.dispatch.bell import Belfry, Bell
 from services.dispatch.database import make_engine, parse_url
 from services.dispatch.decision import Rules
+from services.dispatch.main import build
 from services.dispatch.migrations import migrate
 from services.dispatch.relay import Relay
 from services.dispatch.roster import load_roster
@@ -146,11 +147,12 @@ async def test_slow_receiver_delays_no_other_fault(stage: Stage) -> None:
         await stage.paged(slow)
 
 
-async def test_connections_that_are_cut_lose_nothing(stage: Stage) -> None:
+async def test_connections_that_are_cut_lose_nothing_and_page_nobody_twice(stage: Stage) -> None:
     first, second = fault_now(1), fault_now(2)
+    stage.receiver.hold = lambda page: page["emu_id"] == first.emu_id
     async with stage.dispatch():
         await stage.publish(first)
-        await stage.paged(first)
+        await until(lambda: stage.receiver.steps(first.emu_id))
         await stage.rows(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -158,7 +160,20 @@ async def test_connections_that_are_cut_lose_nothing(stage: Stage) -> None:
         await stage.publish(second)
         await stage.paged(second)
         await stage.newest(case_id(second), "opened")
+        stage.receiver.release.set()
+        await stage.paged(first)
     assert stage.receiver.steps(first.emu_id) == [1]
+
+
+async def test_absent_server_is_waited_for(stage: Stage) -> None:
+    absent = {**stage.environ, "BAKVAKT_POSTGRES": "postgresql://postgres@127.0.0.1:1/none"}
+    service = build(absent)
+    stopping = asyncio.Event()
+    work = asyncio.create_task(service.run(stopping))
+    await asyncio.sleep(0)
+    assert service.not_ready() == ["PostgreSQL: not reached yet"]
+    stopping.set()
+    await work
 
 
 async def test_former_owner_changes_nothing(stage: Stage) -> None:

@@ -9,16 +9,16 @@ import pytest
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
-from services.dispatch.batch import Batch, Event
+from services.dispatch.batch import NOT_APPLIED, Batch, Event
 from services.dispatch.changes import Changes
 from services.dispatch.decision import Rules
-from services.dispatch.inbox import make_letter, read_record
+from services.dispatch.inbox import read_record
 from services.dispatch.pager import backoff_ms
 from services.dispatch.roster import load_roster
 from services.dispatch.webhook import sign, signing_key
 from shared.documents.case import decode_case
-from shared.documents.deadline import encode_deadline
-from shared.documents.fault import encode_fault
+from shared.documents.deadline import Deadline, encode_deadline
+from shared.documents.fault import Fault, encode_fault
 from shared.errors import RecordError
 from shared.kafka.partition import partition_of
 from shared.kafka.reader import Record
@@ -52,12 +52,16 @@ def batch() -> Batch:
     return Batch(RULES, Changes(TOPICS, OURS, "http://here"), {}, {}, set())
 
 
+def event(content: Fault | Deadline | RecordError, value: bytes | None = b"") -> Event:
+    return Event(record(value), content)
+
+
 def test_documents_are_read_and_tombstones_skipped() -> None:
     fault = make_fault()
     assert read_record(record(encode_fault(fault)), TOPICS, PARTITIONS) == fault
     assert read_record(record(None), TOPICS, PARTITIONS) is None
     made = batch()
-    made.judge([Event(fault, T0)], T0)
+    made.judge([event(fault)], T0)
     deadline = make_deadline(next(iter(made.cases.values())), "step")
     as_record = record(encode_deadline(deadline), topic=TOPICS.deadlines)
     assert read_record(as_record, TOPICS, PARTITIONS) == deadline
@@ -73,6 +77,7 @@ def test_documents_are_read_and_tombstones_skipped() -> None:
         (encode_fault(replace(make_fault(), clocks_from="yesterday")), "invalid"),
         (encode_fault(replace(make_fault(), opened_at="2026-11-22T10:00:00")), "invalid"),
         (encode_fault(replace(make_fault(), title="a\0b")), "invalid"),
+        (encode_fault(replace(make_fault(), revision=2**63)), "invalid"),
         (encode_fault(make_fault()).replace(b"Cell", b"\\ud800"), "not_json"),
     ],
 )
@@ -90,9 +95,8 @@ def test_record_in_the_wrong_partition_is_refused() -> None:
 
 
 def test_refused_record_goes_to_the_dead_letters_as_it_came() -> None:
-    letter = make_letter(record(b"{"), RecordError("not_json", "why"))
     made = batch()
-    made.judge([Event(letter, T0)], T0)
+    made.judge([event(RecordError("not_json", "why"), b"{")], T0)
     (row,) = made.changes.outbox
     assert (row.topic, row.key, row.value, row.partition) == (
         TOPICS.dead_letters,
@@ -103,11 +107,22 @@ def test_refused_record_goes_to_the_dead_letters_as_it_came() -> None:
     assert dict(msgspec.json.decode(row.headers))["reason"] == "not_json"
 
 
+def test_record_on_which_a_rule_fails_stops_nothing() -> None:
+    end_of_time = replace(make_fault(1), clocks_from="9999-12-31T23:59:59.999Z")
+    made = batch()
+    made.judge([event(end_of_time, b"it"), event(make_fault(2))], T0)
+    assert [(refused.value, error.reason) for refused, error in made.refused] == [
+        (b"it", NOT_APPLIED)
+    ]
+    assert [row.topic for row in made.changes.outbox] == [TOPICS.dead_letters, TOPICS.cases]
+    assert list(made.changes.faults) == [make_fault(2).fault_id]
+
+
 def test_batch_opens_one_case_whatever_is_repeated_in_it() -> None:
     fault = make_fault()
     made = batch()
     events = [fault, fault, replace(fault, revision=2, change="repeated", count=2), fault]
-    made.judge([Event(event, T0) for event in events], T0)
+    made.judge([event(fault) for fault in events], T0)
     assert len(made.changes.cases) == len(made.changes.pages) == len(made.changes.outbox) == 1
     assert [row.revision for row in made.changes.faults.values()] == [2]
 
@@ -119,7 +134,7 @@ def test_every_revision_of_a_case_goes_out_in_order() -> None:
     )
     reopened = replace(fault, revision=3, change="reopened")
     made = batch()
-    made.judge([Event(event, T0) for event in (fault, cleared, reopened)], T0)
+    made.judge([event(fault) for fault in (fault, cleared, reopened)], T0)
     sent = [decode_case(row.value or b"") for row in made.changes.outbox]
     assert [(case.revision, case.change) for case in sent] == [
         (1, "opened"),
@@ -132,16 +147,16 @@ def test_every_revision_of_a_case_goes_out_in_order() -> None:
 
 def test_deadline_acts_once_for_its_id_and_version() -> None:
     made = batch()
-    made.judge([Event(make_fault(), T0)], T0)
+    made.judge([event(make_fault())], T0)
     deadline = make_deadline(next(iter(made.cases.values())), "processing")
-    made.judge([Event(deadline, T0), Event(deadline, T0)], T0)
+    made.judge([event(deadline), event(deadline)], T0)
     assert made.outcomes == Counter(acted=1, repeated=1)
     assert [row.version for row in made.changes.seen] == [deadline.version]
 
 
 def test_page_says_who_what_where_and_until_when() -> None:
     made = batch()
-    made.judge([Event(make_fault(), T0)], T0)
+    made.judge([event(make_fault())], T0)
     (row,) = made.changes.pages
     body: dict[str, Any] = msgspec.json.decode(row.body)
     case = next(iter(made.cases.values()))
