@@ -48,15 +48,7 @@ def read_record(record: Record, topics: Topics, partitions: int) -> Fault | Dead
 
 def make_letter(record: Record, error: RecordError) -> DeadLetter:
     """The record as it came, with what is wrong with it."""
-    return make_dead_letter(
-        error,
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        index=0,
-        key=record.key,
-        value=record.value,
-    )
+    return make_dead_letter(error, record)
 
 
 def _check_times(fault: Fault) -> None:

@@ -57,18 +57,21 @@ class Pager:
         self._bell = bell
         self._under_way: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
+        # A partition that is lost and given back at once has two tasks for a moment.
+        self._running = asyncio.Lock()
 
     async def run(self, ownership: Ownership) -> None:
         """Deliver until the ownership ends; what is under way then is waited for and written down."""
-        while not ownership.ended:
-            for page in await self._turn(self._delivery.at_once - len(self._under_way)):
-                task = asyncio.create_task(self._deliver(page), name=f"page {page.message_id}")
-                self._under_way.add(task)
-                task.add_done_callback(self._finish)
-            await self._bell.wait()
-        if self._under_way:
-            await asyncio.wait(self._under_way)
-        await self._turn(0)
+        async with self._running:
+            while not ownership.ended:
+                for page in await self._turn(self._delivery.at_once - len(self._under_way)):
+                    task = asyncio.create_task(self._deliver(page), name=f"page {page.message_id}")
+                    self._under_way.add(task)
+                    task.add_done_callback(self._finish)
+                await self._bell.wait()
+            if self._under_way:
+                await asyncio.wait(self._under_way)
+            await self._turn(0)
 
     async def _turn(self, free: int) -> list[DuePage]:
         """Write down what became of the tries, and claim up to `free` pages that are due."""
