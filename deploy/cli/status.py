@@ -21,6 +21,8 @@ CASES = "bakvakt_dispatch_cases"
 CLOCKS_STANDING = "bakvakt_timer_clocks_standing"
 LAG_RECORDS = "bakvakt_kafka_lag_records"
 
+STARTS_AGAIN = "starts again"
+
 
 class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One process of a service; `pid` is null while it waits to be started again."""
@@ -132,17 +134,20 @@ def _show(found: Status, state: State) -> None:
     table.add_column("Where", overflow="fold")
     for column in ("Process", "Ready", "Lag"):
         table.add_column(column, no_wrap=True)
-    pids = {child.name: child.process.pid for child in state.children if child.process}
+    pids = {
+        child.name: str(child.process.pid) if child.process else STARTS_AGAIN
+        for child in state.children
+    }
     for name in ("kafka", "redis", "postgres"):
-        table.add_row(name, getattr(found, name), str(pids.get(name, "yours")))
+        table.add_row(name, getattr(found, name), pids.get(name, "yours"))
     for service, instances in found.services.items():
         for instance in instances:
             ready = "[green]yes[/]" if instance.ready else "[red]no[/]"
-            pid = str(instance.pid or "starts again")
+            pid = str(instance.pid or STARTS_AGAIN)
             table.add_row(service, instance.url, pid, ready, str(found.lag[service]))
     for child in state.children:
         if child.kind == "receiver":
-            table.add_row("receiver", child.url, str(pids.get(child.name, "starts again")))
+            table.add_row("receiver", child.url, pids[child.name])
     console = Console()
     console.print(table)
     faults = "  ".join(f"{grade} {count}" for grade, count in found.faults.items())

@@ -86,6 +86,8 @@ has_java() {
 }
 
 has_postgresql() {
+    # The account comes when the package is configured, after its programs.
+    getent passwd postgres >/dev/null || return 1
     for program in /usr/lib/postgresql/*/bin/postgres; do
         [ ! -x "$program" ] || return 0
     done
@@ -133,11 +135,18 @@ place_guards() {
 
 install_packages() {
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-    # What an earlier run left half installed, if it was cut.
-    dpkg --configure -a
+    install='apt-get install -q -y --fix-broken --no-install-recommends -o DPkg::Lock::Timeout=300'
+    # While dpkg works Ctrl-C waits: it would go on behind our back, after the guards have gone.
+    trap '' INT TERM HUP
+    # What an earlier run left half installed, if it was killed, and as far as that goes by itself.
+    dpkg --configure -a || :
+    trap - INT TERM HUP
     apt-get update -q
     # shellcheck disable=SC2086 # one word a package
-    apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 $packages
+    $install --download-only $packages
+    trap '' INT TERM HUP
+    # shellcheck disable=SC2086
+    $install $packages
 }
 
 # ---- Python ----

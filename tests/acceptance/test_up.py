@@ -1,52 +1,16 @@
 """`./bakvakt up`, `status`, `logs`, `down`: one life of everything on this machine."""
 
-import json
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy.local.process import ProcessIdentity
-from deploy.local.state import ROOT, State, StateDirectory
+from tests.acceptance.stack import Bakvakt
 
 POLL_S = 0.1
-
-
-class Bakvakt:
-    """The command line, with a state directory of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.state_directory = StateDirectory(directory)
-        self._environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("BAKVAKT_")
-        } | {"BAKVAKT_STATE": str(directory)}
-
-    def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [ROOT / "bakvakt", *arguments],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    def status(self) -> dict[str, Any]:
-        return json.loads(self("status", "--json").stdout)
-
-    def state(self) -> State:
-        state = self.state_directory.read()
-        assert state is not None
-        return state
-
-    def processes(self) -> list[ProcessIdentity]:
-        return [child.process for child in self.state().children if child.process]
 
 
 @pytest.fixture

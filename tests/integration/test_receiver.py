@@ -15,7 +15,7 @@ from aiohttp.web import Application, Request
 from deploy.local.receiver import Pages, application
 from deploy.local.signature import signing_key
 
-SECRET = "a secret of the tests"  # noqa: S105
+SECRET = "a secret of the tests"
 BODY = json.dumps({"grade": "A", "title": "<b>Fire</b> & smoke", "site_id": "site-1"}).encode()
 
 Client = TestClient[Request, Application]
