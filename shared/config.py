@@ -1,9 +1,9 @@
 """Settings from the environment (`BAKVAKT_*`) and a TOML file, all errors told at once.
 
 A service declares its settings as a frozen `msgspec.Struct`; each field is
-`Annotated[type, setting("what it means", unit="s")]`, with constraints from `msgspec.Meta`. The field
-`kafka` is read from `BAKVAKT_KAFKA`, else from the key `kafka` of the file that `BAKVAKT_CONFIG` names,
-else the default holds.
+`Annotated[type, msgspec.Meta(description=..., constraints)]`. The field `kafka` is read from `BAKVAKT_KAFKA`,
+else from the file that `BAKVAKT_CONFIG` names, else the default holds. In the file, keys at the top are for
+all services, and a table with a service's name (`[ingest]`) is for that one and goes before them.
 """
 
 import tomllib
@@ -19,7 +19,10 @@ PREFIX = "BAKVAKT_"
 
 
 class Secret(str):
-    """Text that must not reach a log: its repr hides it."""
+    """Text that must not reach a log: its repr hides it.
+
+    A subclass may check the text in `__new__`; what it raises (ValueError) must not repeat it.
+    """
 
     __slots__ = ()
 
@@ -79,11 +82,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def load(kind: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
+def load(
+    kind: type[SettingsT], environ: Mapping[str, str], service: str | None = None
+) -> SettingsT:
     """Settings of `kind`; raises ConfigError naming every setting that is wrong, and how."""
     problems: list[str] = []
-    from_file = _read_file(environ, problems)
     hints = get_type_hints(kind, include_extras=True)
+    from_file = _read_file(environ, service, set(hints), problems)
     values: dict[str, object] = {}
     for field in msgspec.structs.fields(kind):
         variable = PREFIX + field.name.upper()
@@ -112,8 +117,8 @@ def _convert(raw: object, hint: Any) -> object:
 
 
 def _decode_custom(kind: type, raw: object) -> object:
-    if kind is Secret and isinstance(raw, str):
-        return Secret(raw)
+    if issubclass(kind, Secret) and isinstance(raw, str):
+        return kind(raw)
     raise ValueError(f"{raw!r} is not a {kind.__name__}")
 
 
@@ -128,12 +133,23 @@ def _meaning(hint: Any) -> str:
     return "a setting"
 
 
-def _read_file(environ: Mapping[str, str], problems: list[str]) -> dict[str, object]:
+def _read_file(
+    environ: Mapping[str, str], service: str | None, known: set[str], problems: list[str]
+) -> dict[str, object]:
     name = environ.get(PREFIX + "CONFIG")
     if not name:
         return {}
     try:
-        return tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        content: dict[str, object] = tomllib.loads(Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         problems.append(f"{PREFIX}CONFIG: {name} cannot be read: {error}")
         return {}
+    own = content.get(service or "", {})
+    if not isinstance(own, dict):
+        problems.append(f"{name}: {service} is not a table; write [{service}]")
+        return content
+    table = cast("dict[str, object]", own)
+    problems += [
+        f"{name}: [{service}] has no setting {key}" for key in table if key not in known
+    ]  # a key at the top may be another service's
+    return content | table

@@ -4,6 +4,7 @@ BakvaktError
 ├── ConfigError        wrong settings, policy or catalogue: the service does not start
 ├── RecordError        bytes that are not what they should be: a dead letter
 ├── FencedError        somebody else owns this partition now: wait for proof of membership
+├── ReadError          Kafka cannot be read from: build the task anew
 ├── TransactionError   a transaction failed or its outcome is unknown: build the task anew
 └── OwnershipError     stored state is not what this owner last wrote: build the task anew
 """
@@ -44,6 +45,12 @@ class TransactionError(BakvaktError):
     """A Kafka transaction failed, or nobody knows whether it was committed."""
 
     reason = "transaction"
+
+
+class ReadError(BakvaktError):
+    """Kafka cannot be read from."""
+
+    reason = "read"
 
 
 class OwnershipError(BakvaktError):

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from aiohttp import web
-from aiokafka.errors import KafkaError
 
 from services.classifier.config import ClassifierSettings
 from services.classifier.task import ClassifierTask
 from shared.catalogue import Catalogue, load_catalogue
 from shared.config import load
 from shared.kafka.group import Group
-from shared.kafka.topics import Topics, check_topics
-from shared.lifecycle import run_service, wait_for_server
+from shared.kafka.ready import wait_for_kafka
+from shared.kafka.topics import Topics
+from shared.lifecycle import run_service
 
 
 class ClassifierService:
@@ -31,9 +31,7 @@ class ClassifierService:
     async def run(self, stopping: asyncio.Event) -> None:
         """Member of the group that shares the partitions of `bakvakt.alarms` out."""
         settings = self._settings
-        if not await wait_for_server(
-            "Kafka", settings.kafka, self._check, stopping, absent=(KafkaError,)
-        ):
+        if not await wait_for_kafka(settings, stopping):
             return
         self._group = Group(
             settings.kafka,
@@ -57,22 +55,13 @@ class ClassifierService:
         """None of its own yet."""
         return ()
 
-    async def _check(self) -> None:
-        settings = self._settings
-        await check_topics(
-            settings.kafka,
-            settings.prefix,
-            partitions=settings.partitions,
-            replication=settings.replication,
-        )
-
     def _build_task(self, _partition: int) -> ClassifierTask:
         return ClassifierTask(self._settings, self._catalogue)
 
 
 def build(environ: Mapping[str, str]) -> ClassifierService:
     """Raises ConfigError with every problem."""
-    return ClassifierService(load(ClassifierSettings, environ), load_catalogue())
+    return ClassifierService(load(ClassifierSettings, environ, "classifier"), load_catalogue())
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from shared.documents.internal import decode_internal
 from shared.errors import RecordError
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
-from shared.kafka.producer import FencedProducer, Outgoing
+from shared.kafka.producer import FencedProducer, Outgoing, bury
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics
 from shared.metrics import DEAD_LETTERS
@@ -137,15 +137,7 @@ class ClassifierTask:
             partition=record.partition,
             offset=record.offset,
         )
-        return make_dead_letter(
-            error,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            index=0,
-            key=record.key,
-            value=record.value,
-        )
+        return make_dead_letter(error, record)
 
     def _outgoing(self, p: int, batch: Batch, letters: list[DeadLetter]) -> Iterator[Outgoing]:
         topics = self._topics
@@ -154,7 +146,7 @@ class ClassifierTask:
         for key, value in batch.changelog():
             yield Outgoing(topics.classifier_state, p, key, value)
         for letter in letters:
-            yield Outgoing(topics.dead_letters, p, letter.key, letter.value, letter.headers)
+            yield bury(letter, topics.dead_letters, p)
 
     def _tell_open(self, p: int) -> None:
         for grade in GRADES:

@@ -20,11 +20,21 @@ Loaded = TypeVar("Loaded")
 HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s]*[^/\s]/?$")]
 
 
+class PostgresUrl(Secret):
+    """postgresql://user:password@host:5432/database; hidden, for it may hold a password."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> "PostgresUrl":
+        parse_url(text)  # raises ValueError, without repeating a password
+        return super().__new__(cls, text)
+
+
 class DispatchSettings(Settings, frozen=True, kw_only=True):
     """Settings of dispatch."""
 
     postgres: Annotated[
-        Secret,
+        PostgresUrl,
         msgspec.Meta(
             description="PostgreSQL, such as postgresql://user:password@host:5432/bakvakt"
         ),
@@ -76,32 +86,26 @@ def load_configuration(environ: Mapping[str, str]) -> Configuration:
             problems.extend(error.problems)
             return None
 
-    settings = collect(lambda: load(DispatchSettings, environ))
-    # The files are checked even where a setting is wrong, so that one start tells everything.
+    settings = collect(lambda: load(DispatchSettings, environ, "dispatch"))
+    # The rest is checked even where a setting is wrong, so that one start tells everything.
     policy_name = settings.policy if settings else environ.get(f"{PREFIX}POLICY")
     roster_name = settings.roster if settings else environ.get(f"{PREFIX}ROSTER")
     policy = collect(lambda: load_policy(Path(policy_name) if policy_name else None))
     roster = collect(lambda: load_roster(Path(roster_name) if roster_name else None))
-    url = collect(lambda: _read_postgres(settings)) if settings else None
-    key = collect(lambda: _read_key(settings)) if settings else None
-    if settings is None or policy is None or roster is None or url is None or key is None:
+    webhook_url = settings.webhook_url if settings else environ.get(f"{PREFIX}WEBHOOK_URL")
+    secret = settings.webhook_secret if settings else environ.get(f"{PREFIX}WEBHOOK_SECRET")
+    key = collect(lambda: _read_key(webhook_url, secret))
+    if settings is None or policy is None or roster is None or key is None:
         raise ConfigError(problems)
-    return Configuration(settings, url, key, Rules(policy, roster))
+    return Configuration(settings, parse_url(settings.postgres), key, Rules(policy, roster))
 
 
-def _read_postgres(settings: DispatchSettings) -> URL:
-    try:
-        return parse_url(settings.postgres)
-    except ValueError as error:
-        raise ConfigError([f"{PREFIX}POSTGRES: {error}"]) from error
-
-
-def _read_key(settings: DispatchSettings) -> bytes:
-    if settings.webhook_url is not None and not settings.webhook_secret:
+def _read_key(webhook_url: str | None, secret: str | None) -> bytes:
+    if webhook_url is not None and not secret:
         raise ConfigError(
             [f"{PREFIX}WEBHOOK_SECRET is not set: without it nobody can tell that a page is ours"]
         )
     try:
-        return signing_key(settings.webhook_secret or "")
+        return signing_key(secret or "")
     except ValueError as error:
         raise ConfigError([f"{PREFIX}WEBHOOK_SECRET: {error}"]) from error

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NoReturn
 
 from aiohttp import web
-from aiokafka.errors import KafkaError
 
 from services.dispatch.api import CaseApi
 from services.dispatch.bell import Belfry
@@ -17,7 +16,8 @@ from services.dispatch.orders import Orders
 from services.dispatch.task import Context, DispatchTask
 from services.dispatch.webhook import LogOnly, Webhook
 from shared.kafka.group import Group
-from shared.kafka.topics import Topics, check_topics
+from shared.kafka.ready import wait_for_kafka
+from shared.kafka.topics import Topics
 from shared.lifecycle import run_service, wait_for_server
 
 
@@ -97,17 +97,7 @@ class DispatchService:
         ):
             return False
         self._waiting_for = "Kafka"
-        return await wait_for_server(
-            "Kafka", self._settings.kafka, self._check_topics, stopping, absent=(KafkaError,)
-        )
-
-    async def _check_topics(self) -> None:
-        await check_topics(
-            self._settings.kafka,
-            self._settings.prefix,
-            partitions=self._settings.partitions,
-            replication=self._settings.replication,
-        )
+        return await wait_for_kafka(self._settings, stopping)
 
 
 def build(environ: Mapping[str, str]) -> DispatchService:

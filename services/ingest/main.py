@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from aiohttp import web
-from aiokafka.errors import KafkaError
 
 from services.ingest.config import IngestSettings
 from services.ingest.task import IngestTask, group_name
 from shared.config import load
 from shared.kafka.group import Group
-from shared.kafka.topics import check_inputs, check_topics
-from shared.lifecycle import run_service, wait_for_server
+from shared.kafka.ready import wait_for_kafka
+from shared.lifecycle import run_service
 
 
 class IngestService:
@@ -30,9 +29,7 @@ class IngestService:
     async def run(self, stopping: asyncio.Event) -> None:
         """One group for each input topic."""
         settings = self._settings
-        if not await wait_for_server(
-            "Kafka", settings.kafka, self._check, stopping, absent=(KafkaError,)
-        ):
+        if not await wait_for_kafka(settings, stopping, inputs=settings.input_topics):
             return
         self._groups = [
             Group(
@@ -62,23 +59,13 @@ class IngestService:
         """None of its own yet."""
         return ()
 
-    async def _check(self) -> None:
-        settings = self._settings
-        await check_topics(
-            settings.kafka,
-            settings.prefix,
-            partitions=settings.partitions,
-            replication=settings.replication,
-        )
-        await check_inputs(settings.kafka, settings.input_topics)
-
     def _build_task(self, topic: str, _partition: int) -> IngestTask:
         return IngestTask(self._settings, topic)
 
 
 def build(environ: Mapping[str, str]) -> IngestService:
     """Raises ConfigError with every problem."""
-    return IngestService(load(IngestSettings, environ))
+    return IngestService(load(IngestSettings, environ, "ingest"))
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.documents.dead_letter import DeadLetter, make_dead_letter
+from shared.documents.dead_letter import DeadLetter, make_dead_letter, make_part_letter
 from shared.documents.internal import Edge, Source
 from shared.documents.report import AlarmReport, decode_report, split_value
 from shared.errors import RecordError
@@ -44,13 +44,13 @@ def read_arrival(arrival: Arrival) -> Iterator[Edge | DeadLetter]:
     try:
         reports = split_value(arrival.value)
     except RecordError as error:
-        yield _dead_letter(error, arrival, 0, arrival.value)
+        yield make_dead_letter(error, arrival)
         return
     for index, report in enumerate(reports):
         try:
             alarm = decode_report(report)
         except RecordError as error:
-            yield _dead_letter(error, arrival, index, report)
+            yield make_part_letter(error, arrival, index, report)
         else:
             yield _make_edge(alarm, arrival, index)
 
@@ -77,18 +77,4 @@ def _make_edge(alarm: AlarmReport, arrival: Arrival, index: int) -> Edge:
         model=alarm.model,
         firmware=alarm.firmware,
         historical=alarm.historical,
-    )
-
-
-def _dead_letter(
-    error: RecordError, arrival: Arrival, index: int, value: bytes | None
-) -> DeadLetter:
-    return make_dead_letter(
-        error,
-        topic=arrival.topic,
-        partition=arrival.partition,
-        offset=arrival.offset,
-        index=index,
-        key=arrival.key,
-        value=value,
     )

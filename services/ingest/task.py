@@ -13,10 +13,10 @@ from services.ingest.metrics import REPORTS
 from services.ingest.reports import Arrival, clamp_receipt, read_arrival
 from shared.documents.dead_letter import DeadLetter
 from shared.documents.internal import encode_internal
-from shared.errors import TransactionError
+from shared.errors import ReadError
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
-from shared.kafka.producer import Outgoing, PlainProducer
+from shared.kafka.producer import Outgoing, PlainProducer, bury
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics
 from shared.metrics import DEAD_LETTERS
@@ -81,7 +81,7 @@ class IngestTask:
             group = group_name(self._settings.prefix, self._topic)
             found = await admin.list_consumer_group_offsets(group, partitions=[partition])
         except KafkaError as error:
-            raise TransactionError(f"the committed offset cannot be read: {error!r}") from error
+            raise ReadError(f"the committed offset cannot be read: {error!r}") from error
         finally:
             await admin.close()
         if partition not in found or found[partition].offset < 0:
@@ -135,10 +135,5 @@ class IngestTask:
             partition=record.partition,
             offset=record.offset,
         )
-        return Outgoing(
-            self._topics.dead_letters,
-            record.partition % self._settings.partitions,
-            letter.key,
-            letter.value,
-            letter.headers,
-        )
+        partition = record.partition % self._settings.partitions
+        return bury(letter, self._topics.dead_letters, partition)

@@ -3,17 +3,31 @@
 from typing import Annotated
 
 import msgspec
+from redis.asyncio.connection import parse_url
 
 from shared.config import Secret, Settings
+
+
+class RedisUrl(Secret):
+    """redis://[user:password@]host:port/database; hidden, for it may hold a password."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> "RedisUrl":
+        try:
+            parse_url(text)
+        except ValueError:
+            raise ValueError("it is no redis://[user:password@]host:port/database") from None
+        return super().__new__(cls, text)
 
 
 class TimerSettings(Settings, frozen=True, kw_only=True):
     """What the timer needs to know beyond what every service does."""
 
     redis: Annotated[
-        Secret,  # it may hold a password
+        RedisUrl,
         msgspec.Meta(description="Redis' address: redis://[user:password@]host:port/database"),
-    ] = Secret("redis://127.0.0.1:6379/0")
+    ] = RedisUrl("redis://127.0.0.1:6379/0")
     redis_timeout_s: Annotated[
         float,
         msgspec.Meta(gt=0, le=60, description="a Redis that doesn't answer for so long is gone"),

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 from aiohttp import web
-from aiokafka.errors import KafkaError
 
 from services.timer.config import TimerSettings
 from services.timer.store import RedisServer, StoreError
 from services.timer.task import ShardTask
 from shared.config import load
 from shared.kafka.group import Group
-from shared.kafka.topics import Topics, check_topics
+from shared.kafka.ready import wait_for_kafka
+from shared.kafka.topics import Topics
 from shared.lifecycle import run_service, wait_for_server
 
 
@@ -22,7 +22,6 @@ class TimerService:
     name = "timer"
 
     def __init__(self, settings: TimerSettings) -> None:
-        """Raises ConfigError where Redis' address is none."""
         self.host = settings.host
         self.port = settings.port
         self.log = settings.log
@@ -72,17 +71,7 @@ class TimerService:
         ):
             return False
         self._waiting_for = "Kafka"
-        return await wait_for_server(
-            "Kafka", self._settings.kafka, self._check_topics, stopping, absent=(KafkaError,)
-        )
-
-    async def _check_topics(self) -> None:
-        await check_topics(
-            self._settings.kafka,
-            self._settings.prefix,
-            partitions=self._settings.partitions,
-            replication=self._settings.replication,
-        )
+        return await wait_for_kafka(self._settings, stopping)
 
     def _build_task(self, partition: int) -> ShardTask:
         return ShardTask(
@@ -97,7 +86,7 @@ class TimerService:
 
 def build(environ: Mapping[str, str]) -> TimerService:
     """The service that the environment describes; raises ConfigError naming all that is wrong."""
-    return TimerService(load(TimerSettings, environ))
+    return TimerService(load(TimerSettings, environ, "timer"))
 
 
 def main() -> NoReturn:

@@ -170,20 +170,15 @@ class RedisServer:
     """The connections to Redis, shared by the stores of all shards."""
 
     def __init__(self, url: str, prefix: str, *, timeout_s: float, shards: int) -> None:
-        """Raises ConfigError for what is no URL of a Redis; connects at first use."""
-        try:
-            # No retries: a script whose answer was lost may have run. The shard is taken over anew instead.
-            self._redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped keywords
-                url,
-                socket_timeout=timeout_s,
-                socket_connect_timeout=timeout_s,
-                max_connections=shards + _SPARE_CONNECTIONS,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
-            # The error's own text may hold a part of the password.
-            problem = "BAKVAKT_REDIS is no redis://[user:password@]host:port/database"
-            raise ConfigError([problem]) from error
+        """Connects at first use."""
+        # No retries: a script whose answer was lost may have run. The shard is taken over anew instead.
+        self._redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped keywords
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            max_connections=shards + _SPARE_CONNECTIONS,
+            retry=Retry(NoBackoff(), 0),
+        )
         self._prefix = prefix
 
     @property

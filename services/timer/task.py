@@ -23,7 +23,7 @@ from shared.documents.dead_letter import make_dead_letter
 from shared.documents.deadline import encode_deadline
 from shared.errors import RecordError
 from shared.kafka.group import Ownership
-from shared.kafka.producer import FencedProducer, Outgoing
+from shared.kafka.producer import FencedProducer, Outgoing, bury
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics
 from shared.metrics import DEAD_LETTERS
@@ -138,22 +138,8 @@ class ShardTask:
         )
 
     def _dead_letter(self, record: Record, error: RecordError) -> Outgoing:
-        letter = make_dead_letter(
-            error,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            index=0,
-            key=record.key,
-            value=record.value,
-        )
-        return Outgoing(
-            self._topics.dead_letters,
-            self._input.partition,
-            letter.key,
-            letter.value,
-            letter.headers,
-        )
+        letter = make_dead_letter(error, record)
+        return bury(letter, self._topics.dead_letters, self._input.partition)
 
     async def _fire(self, producer: FencedProducer) -> None:
         """Publish one batch of what is due, and find out how long the next read may wait."""

@@ -1,6 +1,6 @@
 """Dead letters: the bytes as they came, and headers that say where from and what is wrong with them."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from shared.errors import RecordError
 
@@ -20,21 +20,34 @@ class DeadLetter(NamedTuple):
     detail: str
 
 
-def make_dead_letter(
-    error: RecordError,
-    *,
-    topic: str,
-    partition: int,
-    offset: int,
-    index: int,
-    key: bytes | None,
-    value: bytes | None,
+class Origin(Protocol):
+    """The Kafka record that a dead letter comes from."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+def make_dead_letter(error: RecordError, origin: Origin) -> DeadLetter:
+    """The whole record is of no use. Values over 8 MiB are cut and say so (`truncated`)."""
+    return make_part_letter(error, origin, 0, origin.value)
+
+
+def make_part_letter(
+    error: RecordError, origin: Origin, index: int, value: bytes | None
 ) -> DeadLetter:
-    """`index` is the place in a list of reports; values over 8 MiB are cut and say so (`truncated`)."""
+    """One report of the record's list is of no use: `value`, at the place `index`."""
     headers: Headers = [
-        ("topic", topic.encode()),
-        ("partition", b"%d" % partition),
-        ("offset", b"%d" % offset),
+        ("topic", origin.topic.encode()),
+        ("partition", b"%d" % origin.partition),
+        ("offset", b"%d" % origin.offset),
         ("index", b"%d" % index),
         ("reason", error.reason.encode()),
         ("detail", error.detail[:1000].encode("utf-8", "replace")),
@@ -43,4 +56,4 @@ def make_dead_letter(
     if value is not None and len(value) > MAX_VALUE_BYTES:
         headers.append(("truncated", b"%d" % len(value)))
         value = value[:MAX_VALUE_BYTES]
-    return DeadLetter(key, value, headers, error.reason, error.detail)
+    return DeadLetter(origin.key, value, headers, error.reason, error.detail)

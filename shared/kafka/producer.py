@@ -9,6 +9,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
+from shared.documents.dead_letter import DeadLetter
 from shared.errors import FencedError, TransactionError
 from shared.kafka.clients import make_producer
 
@@ -29,6 +30,11 @@ class Outgoing(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]] = []  # noqa: RUF012 - a NamedTuple's default, never changed
+
+
+def bury(letter: DeadLetter, topic: str, partition: int) -> Outgoing:
+    """A dead letter on its way to `topic`, the dead letters'."""
+    return Outgoing(topic, partition, letter.key, letter.value, letter.headers)
 
 
 async def _send(producer: AIOKafkaProducer, outgoing: Iterable[Outgoing]) -> None:

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from shared.errors import TransactionError
+from shared.errors import ReadError
 from shared.kafka.clients import make_reader
 from shared.metrics import LAG_RECORDS, LAG_SECONDS, LAST_READ_SECONDS, LOST_INPUT
 from shared.times import now_ms
@@ -24,7 +24,7 @@ START_TIMEOUT_S = 20
 class Reader:
     """Reads `offsets` (partition -> first offset wanted; None: from the log's start) in order.
 
-    Only committed records are seen. Raises TransactionError when Kafka cannot be reached.
+    Only committed records are seen. Raises ReadError when Kafka cannot be reached.
     """
 
     def __init__(self, kafka: str, offsets: Mapping[TopicPartition, int | None]) -> None:
@@ -44,7 +44,7 @@ class Reader:
         except BaseException as error:
             await self._client.stop()
             if isinstance(error, KafkaError | TimeoutError):
-                raise TransactionError(f"the reader did not start: {error!r}") from error
+                raise ReadError(f"the reader did not start: {error!r}") from error
             raise
         return self
 
@@ -67,14 +67,17 @@ class Reader:
             await self._go_to_start()
             return []
         except KafkaError as error:
-            raise TransactionError(f"reading failed: {error!r}") from error
+            raise ReadError(f"reading failed: {error!r}") from error
         records = [record for records in found.values() for record in records]
         await self._tell_lag(records)
         return records
 
     async def position(self, partition: TopicPartition) -> int:
         """The offset of the next record, behind every record read and every transaction marker."""
-        return await self._client.position(partition)
+        try:
+            return await self._client.position(partition)
+        except KafkaError as error:
+            raise ReadError(f"the position cannot be read: {error!r}") from error
 
     def at_end(self, partition: TopicPartition, position: int) -> bool:
         """Whether `position` was the log's end when the broker last answered."""
@@ -83,7 +86,10 @@ class Reader:
 
     async def records_to_end(self) -> AsyncIterator[Record]:
         """Every record up to the end that the partitions have now."""
-        ends = await self._client.end_offsets(list(self._offsets))
+        try:
+            ends = await self._client.end_offsets(list(self._offsets))
+        except KafkaError as error:
+            raise ReadError(f"the log's end cannot be read: {error!r}") from error
         while any([await self.position(partition) < end for partition, end in ends.items()]):
             for record in await self.read(timeout_ms=200):
                 yield record

@@ -36,6 +36,16 @@ def test_every_problem_is_told_at_once_with_its_name_and_meaning() -> None:
         assert expected in text
 
 
+def test_a_table_of_the_file_is_for_one_service(tmp_path: Path) -> None:
+    file = tmp_path / "bakvakt.toml"
+    file.write_text('prefix = "p"\nport = 1\n[one]\nprefix = "q"\n[two]\nprefx = "r"\n')
+    environ = {"BAKVAKT_CONFIG": str(file), "BAKVAKT_SECRET": "x"}
+    assert load(Example, environ, "one").prefix == "q"
+    assert load(Example, environ, "three").prefix == "p"
+    with pytest.raises(ConfigError, match=r"\[two\] has no setting prefx"):
+        load(Example, environ, "two")
+
+
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(Example, {"BAKVAKT_CONFIG": str(tmp_path / "absent"), "BAKVAKT_SECRET": "x"})
