@@ -145,6 +145,10 @@ install_packages() {
     # shellcheck disable=SC2086 # one word a package
     $install --download-only $packages
     trap '' INT TERM HUP
+    # A package that dpkg was killed in the middle of unpacking must be unpacked again.
+    cut_off=$(dpkg-query -W -f '${Package} ${db:Status-Eflag}\n' | sed -n 's/ reinstreq$//p')
+    # shellcheck disable=SC2086
+    [ -z "$cut_off" ] || $install --reinstall $cut_off
     # shellcheck disable=SC2086
     $install $packages
 }
