@@ -86,18 +86,6 @@ async def test_an_a_report_is_a_fault_a_case_and_a_page_within_2_s(stack: Stack)
     assert status["clocks"] >= 3
 
 
-async def test_ten_reports_of_one_condition_are_one_fault_with_count_10(stack: Stack) -> None:
-    for _ in range(10):
-        stack.send(report("emu-ten"))
-
-    async def counted() -> bool:
-        return [fault["count"] for fault in await faults_of(stack, "emu-ten")] == [1, 10]
-
-    await until(counted, timeout_s=70)
-    assert len({fault["fault_id"] for fault in await faults_of(stack, "emu-ten")}) == 1
-    assert len(pages_of(stack, "emu-ten")) == 1
-
-
 async def test_one_report_delivered_ten_times_counts_once_and_the_clear_ends_the_clocks(
     stack: Stack,
 ) -> None:
