@@ -102,9 +102,8 @@ async def floor_cpu_s(kafka: str, source: str, target: str, count: int) -> float
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-async def throughput(stack: Stack, values: list[bytes]) -> dict[str, float]:
-    """CPU an alarm in us: the floor's, and that of ingest and classifier until nothing is left."""
-    count = len(values)
+async def floor_topics(stack: Stack) -> str:
+    """The prefix of two topics, `-in` and `-out`, with nobody else on them."""
     scratch = f"{stack.topics.prefix}-floor"
     await apply_topics(
         stack.kafka,
@@ -113,6 +112,13 @@ async def throughput(stack: Stack, values: list[bytes]) -> dict[str, float]:
         replication=1,
         inputs=(f"{scratch}-in", f"{scratch}-out"),
     )
+    return scratch
+
+
+async def throughput(stack: Stack, values: list[bytes]) -> dict[str, float]:
+    """CPU an alarm in us: the floor's, and that of ingest and classifier until nothing is left."""
+    count = len(values)
+    scratch = await floor_topics(stack)
     await fill(stack.kafka, f"{scratch}-in", values)
     floor_s = await floor_cpu_s(stack.kafka, f"{scratch}-in", f"{scratch}-out", count)
 
@@ -140,7 +146,7 @@ async def throughput(stack: Stack, values: list[bytes]) -> dict[str, float]:
 
 async def latency(stack: Stack) -> dict[str, list[float]]:
     """Seconds from the producer's send to what a reader sees: a plain hop, the Fault, the page."""
-    hop_topic = f"{stack.topics.prefix}-floor-out"
+    hop_topic = f"{await floor_topics(stack)}-out"
     producer = AIOKafkaProducer(bootstrap_servers=stack.kafka, acks="all")
     consumer = AIOKafkaConsumer(
         hop_topic,
@@ -219,8 +225,8 @@ def run(servers: RunningServers, count: int) -> None:
         tempfile.TemporaryDirectory() as directory,
         started(Path(directory) / "state", servers, prefix, {}) as stack,
     ):
+        times = asyncio.run(latency(stack))  # first: it is the latency of an idle system
         costs = asyncio.run(throughput(stack, reports(count)))
-        times = asyncio.run(latency(stack))
     show(costs, times)
 
 
