@@ -15,8 +15,8 @@ from shared.documents.fault import Fault
 from shared.errors import RecordError
 from shared.kafka.reader import Record
 
-# The reason of a dead letter for a record on which a rule of ours fails.
-NOT_APPLIED = "not_applied"
+# The reason of a dead letter for a record on which a rule of ours fails; the classifier's word as well.
+RULE_FAILED = "rule_failed"
 
 
 class Event(NamedTuple):
@@ -44,11 +44,15 @@ class Batch:
     """What went to the dead letters, and why."""
 
     def judge(self, events: Iterable[Event], now_ms: int) -> None:
-        """Judge all `events`, in their order.
+        """Judge all `events`: the faults in their order, then the deadlines in theirs.
+
+        A clear that waits beside the deadline that it makes moot goes first, however Kafka mixed them.
 
         One on which a rule of ours fails goes to the dead letters; the partition does not stop for it.
         """
-        for record, content in events:
+        for record, content in sorted(
+            events, key=lambda event: isinstance(event.content, Deadline)
+        ):
             if isinstance(content, RecordError):
                 self._refuse(record, content, now_ms)
             elif (error := self._apply(content, record.timestamp, now_ms)) is not None:
@@ -63,7 +67,7 @@ class Batch:
             else:
                 self._judge_deadline(content, published_ms, now_ms)
         except Exception as cause:  # noqa: BLE001 - told by the caller, with its traceback
-            error = RecordError(NOT_APPLIED, f"a rule failed on it: {cause!r}")
+            error = RecordError(RULE_FAILED, f"a rule failed on it: {cause!r}")
             error.__cause__ = cause
             return error
         return None

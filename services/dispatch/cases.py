@@ -73,7 +73,9 @@ def judge_deadline(case: Case | None, deadline: Deadline, rules: Rules, now_ms: 
         note = Note("warning", detail=f"{deadline.share} of {deadline.clock} is used up")
         return Decision(notes=(note,), outcome="noted")
     if deadline.clock == STEP:
-        return _escalate(case, rules, now_ms)
+        # By the timer's clock that time has come, even where ours is behind: the next step must be due
+        # later than this one, or it would bear this one's name and never fire.
+        return _escalate(case, rules, max(now_ms, deadline.version))
     if case.clocks[deadline.clock].event == "due":
         return Decision(notes=(Note("due", detail=deadline.clock),), outcome="noted")
     breached = (*case.breached, deadline.clock)
@@ -137,7 +139,7 @@ def _follow_standing(
         case = _regrade(case, fault.grade, rules, at_ms)
     if reopened:
         notes.append(Note("reopened"))
-        case = _reopen(case)
+        case = _reopen(case, at_ms)
     case = replace(case, revision=case.revision + 1, change="reopened" if reopened else "regraded")
     if reopened:
         return _page(case, rules, "reopened", now_ms, tuple(notes))
@@ -153,7 +155,8 @@ def _settle(case: Case, fault: Fault, at_ms: int) -> tuple[Case, list[Note]]:
     """
     notes: list[Note] = []
     if case.state not in ENDED:
-        case = end(case, from_rfc3339(fault.cleared_at or fault.last_at))
+        cleared_ms = from_rfc3339(fault.cleared_at or fault.last_at)
+        case = end(_forgive(case, cleared_ms), cleared_ms)
         notes.append(Note("resolved", detail="the condition has cleared"))
     own_end = fault.state == "closed" and case.grade_worst in CLOSED_BY_THEMSELVES
     if own_end and case.state != "closed":
@@ -161,6 +164,16 @@ def _settle(case: Case, fault: Fault, at_ms: int) -> tuple[Case, list[Note]]:
         case = replace(case, state="closed", change="closed", milestones=milestones)
         notes.append(Note("closed", detail="the fault's reopen window is over"))
     return case, notes
+
+
+def _forgive(case: Case, cleared_ms: int) -> Case:
+    """What seemed broken while the news of the clear was on its way: those promises were kept."""
+    kept = [
+        name
+        for name in case.breached
+        if case.clocks[name].stopped_at is None and from_rfc3339(case.clocks[name].due) > cleared_ms
+    ]
+    return replace(case, breached=tuple(name for name in case.breached if name not in kept))
 
 
 def end(case: Case, at_ms: int) -> Case:
@@ -179,19 +192,26 @@ def stop_clocks(case: Case, names: tuple[str, ...], at_ms: int) -> Case:
     return replace(case, clocks=stop(case.clocks, names, at_ms), breached=(*case.breached, *late))
 
 
-def _reopen(case: Case) -> Case:
-    """Back to work: the old times hold, what has fired stays fired."""
+def _reopen(case: Case, at_ms: int) -> Case:
+    """Back to work: the old times hold, what has fired stays fired.
+
+    A promise whose time ran out while the fault was gone is broken now that it is back; its deadline may
+    have come when it meant nothing, and does not come again.
+    """
     milestones = replace(case.milestones, resolved_at=None, closed_at=None)
     running = [RESOLUTION]
     if milestones.processed_at is None:
         running.append(PROCESSING)
     if milestones.acknowledged_at is None:
         running.append(RESPONSE)
+    clocks = resume(case.clocks, running)
+    late = [name for name in overrun(clocks, running, at_ms) if name not in case.breached]
     return replace(
         case,
         state=_state_of_work(case),
         milestones=milestones,
-        clocks=resume(case.clocks, running),
+        clocks=clocks,
+        breached=(*case.breached, *late),
     )
 
 

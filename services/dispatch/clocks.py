@@ -84,7 +84,9 @@ def shorten(
     for name, (length_s, event) in _terms_by_clock(terms).items():
         old = clocks[name]
         due_ms = min(from_rfc3339(old.due), at_ms + length_s * 1000)
-        new = _clock(from_rfc3339(old.start), due_ms, event, shares, warn_after_ms=at_ms)
+        # A promise stays one, also where the new grade has only a target.
+        kept = "breach" if old.event == "breach" else event
+        new = _clock(from_rfc3339(old.start), due_ms, kept, shares, warn_after_ms=at_ms)
         if new.due == old.due:
             new = replace(new, warn=old.warn)
         shortened[name] = replace(new, stopped_at=old.stopped_at)

@@ -1,5 +1,6 @@
 """PostgreSQL: the pool, transactions, and its errors turned into one of ours."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,8 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 3_000
 STATEMENT_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT_S = 5
+# PostgreSQL's own limits do not help where its answers do not come through.
+TRANSACTION_TIMEOUT_S = 15
 # A host that went away without a word is noticed by what it does not answer.
 TCP_USER_TIMEOUT_MS = 10_000
 # A partition holds at most three for some ms each (intake, relay, pager), and people's requests one.
@@ -56,6 +59,9 @@ def make_engine(url: URL, application: str) -> AsyncEngine:
             "application_name": application,
             "connect_timeout": CONNECT_TIMEOUT_S,
             "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         },
     )
@@ -68,8 +74,15 @@ async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
     Raises DatabaseError for what another try may mend; any other error of PostgreSQL is a bug of ours.
     """
     try:
-        async with engine.begin() as connection:
-            yield connection
+        async with asyncio.timeout(TRANSACTION_TIMEOUT_S):
+            connection = await _open(engine)
+            try:
+                async with connection.begin():
+                    yield connection
+            finally:
+                await asyncio.shield(connection.close())
+    except TimeoutError as error:
+        raise DatabaseError(f"no answer within {TRANSACTION_TIMEOUT_S} s") from error
     except (DatabaseUnavailable, InterfaceError, InternalError, PoolTimeout) as error:
         raise DatabaseError(_first_line(error)) from error
     except DBAPIError as error:
@@ -78,6 +91,32 @@ async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
         raise
     except OSError as error:
         raise DatabaseError(repr(error)) from error
+
+
+# The loop keeps only weak references to its tasks.
+_closing: set[asyncio.Future[None]] = set()
+
+
+async def _open(engine: AsyncEngine) -> AsyncConnection:
+    """A connection of the pool. Whoever is cancelled here leaves one behind that is opened to its end and
+    given back: one that SQLAlchemy was still setting up would be lost with its session open."""
+    opening = asyncio.ensure_future(_start(engine))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_give_back)
+        raise
+
+
+async def _start(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect().start()
+
+
+def _give_back(opening: asyncio.Future[AsyncConnection]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        closing = asyncio.ensure_future(opening.result().close())
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
 
 
 def _first_line(error: Exception) -> str:

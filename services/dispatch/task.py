@@ -1,7 +1,7 @@
 """One partition of dispatch, from take-over to loss."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.dispatch import store
-from services.dispatch.batch import NOT_APPLIED, Batch, Event
+from services.dispatch.batch import RULE_FAILED, Batch, Event
 from services.dispatch.bell import Belfry
 from services.dispatch.cases import case_id_of
 from services.dispatch.changes import Changes
@@ -92,11 +92,6 @@ class DispatchTask:
             await ownership.prove()
             if ownership.ended:
                 return
-            places = {
-                TopicPartition(topic, partition): offset or None
-                for topic, offset in offsets.items()
-            }
-            reader = await stack.enter_async_context(Reader(context.kafka, places))
             ownership.ready = True
             log.info("partition taken over", partition=partition, next=offsets)
             relay = Relay(
@@ -108,7 +103,7 @@ class DispatchTask:
                 bell=self._bells.relay,
             )
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._take_in(reader, ownership))
+                group.create_task(self._take_in(ownership))
                 group.create_task(relay.run(ownership))
                 group.create_task(context.pager(partition).run(ownership))
 
@@ -121,12 +116,31 @@ class DispatchTask:
             )
         return self._next
 
-    async def _take_in(self, reader: Reader, ownership: Ownership) -> None:
-        while not ownership.ended:
-            records = await reader.read(timeout_ms=500, max_records=RECORDS_AT_ONCE)
-            if records:
-                await self.apply(records)
-                ownership.processed = self._next[self._context.topics.faults]
+    async def _take_in(self, ownership: Ownership) -> None:
+        """Faults and deadlines, as they come; but first all faults that came while nobody was here.
+
+        So a fault that has cleared meanwhile is not escalated by the deadlines that it made moot.
+        """
+        faults = self._context.topics.faults
+        async with Reader(self._context.kafka, self._places([faults])) as reader:
+            async for batch in reader.batches_to_end(RECORDS_AT_ONCE):
+                await self._apply_for(ownership, batch)
+                if ownership.ended:
+                    return
+        async with Reader(self._context.kafka, self._places(self._next)) as reader:
+            while not ownership.ended:
+                records = await reader.read(timeout_ms=500, max_records=RECORDS_AT_ONCE)
+                await self._apply_for(ownership, records)
+
+    def _places(self, topics: Iterable[str]) -> dict[TopicPartition, int | None]:
+        return {
+            TopicPartition(topic, self._partition): self._next[topic] or None for topic in topics
+        }
+
+    async def _apply_for(self, ownership: Ownership, records: Sequence[Record]) -> None:
+        if records:
+            await self.apply(records)
+            ownership.processed = self._next[self._context.topics.faults]
 
     async def apply(self, records: Sequence[Record]) -> None:
         """Judge `records` and commit what they cause, with the offsets behind them.
@@ -166,7 +180,7 @@ class DispatchTask:
                 reason=error.reason,
                 detail=error.detail,
                 # A record that we cannot use is its writer's bug, a rule that raises is ours.
-                exc_info=error.__cause__ if error.reason == NOT_APPLIED else None,
+                exc_info=error.__cause__ if error.reason == RULE_FAILED else None,
             )
 
     async def _load(self, connection: AsyncConnection, events: Sequence[Event]) -> Batch:

@@ -84,14 +84,22 @@ class Reader:
         highwater = self._client.highwater(partition)
         return highwater is not None and position >= highwater
 
-    async def records_to_end(self) -> AsyncIterator[Record]:
-        """Every record up to the end that the partitions have now."""
+    async def batches_to_end(self, max_records: int = 5_000) -> AsyncIterator[list[Record]]:
+        """Every record up to the end that the partitions have now, and maybe some that come meanwhile.
+
+        A batch may be empty, so that the caller can look whether it is still to go on.
+        """
         try:
             ends = await self._client.end_offsets(list(self._offsets))
         except KafkaError as error:
             raise ReadError(f"the log's end cannot be read: {error!r}") from error
         while any([await self.position(partition) < end for partition, end in ends.items()]):
-            for record in await self.read(timeout_ms=200):
+            yield await self.read(timeout_ms=200, max_records=max_records)
+
+    async def records_to_end(self) -> AsyncIterator[Record]:
+        """As `batches_to_end`, one by one."""
+        async for batch in self.batches_to_end():
+            for record in batch:
                 yield record
 
     async def _tell_lag(self, records: list[Record]) -> None:
