@@ -9,7 +9,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
-from services.dispatch.batch import NOT_APPLIED, Batch, Event
+from services.dispatch.batch import RULE_FAILED, Batch, Event
 from services.dispatch.changes import Changes
 from services.dispatch.decision import Rules
 from services.dispatch.inbox import read_record
@@ -112,7 +112,7 @@ def test_record_on_which_a_rule_fails_stops_nothing() -> None:
     made = batch()
     made.judge([event(end_of_time, b"it"), event(make_fault(2))], T0)
     assert [(refused.value, error.reason) for refused, error in made.refused] == [
-        (b"it", NOT_APPLIED)
+        (b"it", RULE_FAILED)
     ]
     assert [row.topic for row in made.changes.outbox] == [TOPICS.dead_letters, TOPICS.cases]
     assert list(made.changes.faults) == [make_fault(2).fault_id]
