@@ -215,6 +215,14 @@ def test_clock_that_was_stopped_too_late_is_breached_without_its_deadline() -> N
     assert case.breached == ("response", "processing")
 
 
+def test_clear_that_came_late_takes_back_the_breach_that_it_makes_untrue() -> None:
+    breached = case_of(fired(opened(), "response", minutes=5))
+    breached = case_of(fired(breached, "processing", minutes=15))
+    cleared = changed("cleared", "cleared", 6)
+    case = case_of(judge(breached, make_fault(), cleared, minutes=16))
+    assert (breached.breached, case.breached) == (("response", "processing"), ("response",))
+
+
 @pytest.mark.parametrize(
     ("grade", "state"), [("A", None), ("B", None), ("C", "closed"), ("D", "closed")]
 )
@@ -252,6 +260,14 @@ def test_reopened_fault_of_an_acknowledged_case_goes_to_its_assignee_once() -> N
     assert case_of(decision).state == "acknowledged"
     assert page_of(decision) == Page(2, 1, "Ada", "reopened")
     assert running(case_of(decision)) == {"processing", "resolution"}
+
+
+def test_promise_whose_time_ran_out_while_the_fault_was_gone_is_broken_when_it_is_back() -> None:
+    cleared = changed("cleared", "cleared", 3)
+    resolved = case_of(judge(opened(), make_fault(), cleared))
+    assert fired(resolved, "processing", minutes=15).outcome == "stopped"
+    case = case_of(judge(resolved, cleared, changed("reopened", "open"), minutes=16))
+    assert (resolved.breached, case.breached) == ((), ("response", "processing"))
 
 
 def test_case_that_a_person_closed_becomes_open_again_with_its_fault() -> None:
@@ -306,6 +322,14 @@ def test_regrade_downward_leaves_the_clocks_alone_and_pages_nobody() -> None:
     assert (case.grade, case.grade_worst, case.severity) == ("C", "A", "major")
     assert case.clocks == opened("A").clocks
     assert decision.page is None
+
+
+def test_promise_stays_a_promise_when_the_fault_is_regraded_down_and_up() -> None:
+    down, up = changed("regraded", "open", grade="D"), changed("regraded", "open", grade="C")
+    case = case_of(judge(opened("A"), make_fault(), down, minutes=2))
+    case = case_of(judge(case, down, up, minutes=3))
+    assert case.clocks["resolution"].event == "breach"
+    assert case.clocks["resolution"].due == at(60)
 
 
 # People

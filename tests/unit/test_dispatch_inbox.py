@@ -2,6 +2,7 @@
 
 import base64
 from collections import Counter
+from itertools import permutations
 from typing import Any
 
 import msgspec
@@ -24,7 +25,8 @@ from shared.kafka.partition import partition_of
 from shared.kafka.reader import Record
 from shared.kafka.topics import Topics
 from shared.policy import load_policy
-from tests.unit.dispatch_documents import T0, make_deadline, make_fault
+from shared.times import to_rfc3339
+from tests.unit.dispatch_documents import MINUTE, T0, make_deadline, make_fault
 
 TOPICS = Topics("t")
 PARTITIONS = 4
@@ -152,6 +154,23 @@ def test_deadline_acts_once_for_its_id_and_version() -> None:
     made.judge([event(deadline), event(deadline)], T0)
     assert made.outcomes == Counter(acted=1, repeated=1)
     assert [row.version for row in made.changes.seen] == [deadline.version]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_clear_goes_before_the_deadlines_that_it_made_moot(order: tuple[int, ...]) -> None:
+    fault = make_fault()
+    made = batch()
+    made.judge([event(fault)], T0)
+    (case,) = made.cases.values()
+    cleared_at = to_rfc3339(T0 + MINUTE)
+    events = [
+        event(replace(fault, revision=2, change="cleared", state="cleared", cleared_at=cleared_at)),
+        *(event(make_deadline(case, clock)) for clock in ("response", "step", "processing")),
+    ]
+    made.judge([events[place] for place in order], T0 + 20 * MINUTE)
+    (case,) = made.cases.values()
+    assert (case.state, case.breached, len(made.changes.pages)) == ("resolved", (), 1)
+    assert made.outcomes == Counter(stopped=3)
 
 
 def test_page_says_who_what_where_and_until_when() -> None:

@@ -88,6 +88,7 @@ class Life:
             if what == "fire":
                 if detail in case.clocks:
                     deadline = make_deadline(case, detail)
+                    self.now_ms = max(self.now_ms, deadline.version)  # the timer is never early
                     self._check(judge_deadline(case, deadline, RULES, self.now_ms))
             elif what == "acknowledge":
                 self._check(actions.acknowledge(case, detail, None, self.now_ms))
@@ -134,3 +135,22 @@ def test_clocks_never_move_later_and_each_step_is_decided_once(
     life = Life(grade)
     for event in history:
         life.happen(event)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(GRADES), st.lists(st.integers(150, 500), min_size=30, max_size=30))
+def test_escalation_never_ends_although_the_timers_clock_is_ahead_of_ours(
+    grade: str, skews_ms: list[int]
+) -> None:
+    """Two steps that are due at one moment would be one deadline to the timer, and the second never come."""
+    case = judge_fault(None, None, make_fault(grade=grade), RULES, published_ms=T0, now_ms=T0).case
+    dues_ms: list[int] = []
+    for skew_ms in skews_ms:
+        assert case is not None
+        deadline = make_deadline(case, "step")
+        dues_ms.append(deadline.version)
+        decision = judge_deadline(case, deadline, RULES, deadline.version - skew_ms)
+        assert decision.page is not None
+        assert decision.page.step == len(dues_ms) + 1
+        case = decision.case
+    assert dues_ms == sorted(set(dues_ms))
