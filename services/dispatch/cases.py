@@ -254,10 +254,13 @@ def _page(
     person = levels[level - 1].name
     clocks = case.clocks
     if case.state == "open":
+        before = clocks.get(STEP)
+        # Never from before the newest step, where our clock is behind the one that it was due by.
+        start_ms = max(now_ms, from_rfc3339(before.start)) if before else now_ms
         # A regrade makes nobody wait longer for the next step than they did before it.
-        latest = clocks.get(STEP) if reason == "regraded" else None
-        terms = rules.terms(case.grade)
-        clocks = {**clocks, STEP: step_clock(now_ms, terms, (clocks[PROCESSING], latest))}
+        latest = before if reason == "regraded" else None
+        step = step_clock(start_ms, rules.terms(case.grade), (clocks[PROCESSING], latest))
+        clocks = {**clocks, STEP: step}
     elif case.assignee is not None and reason == "reopened":
         person = case.assignee
     page = Page(case.step + 1, level, person, reason)

@@ -332,6 +332,16 @@ def test_promise_stays_a_promise_when_the_fault_is_regraded_down_and_up() -> Non
     assert case.clocks["resolution"].due == at(60)
 
 
+def test_regrade_just_after_a_step_that_was_early_by_our_clock_makes_a_step_of_its_own() -> None:
+    """The step at the end of the processing time has fired; one with the same due time never would."""
+    fault = make_fault(grade="B")
+    case = case_of(fired(opened("B"), "step", minutes=25))
+    case = case_of(fired(case, "step", minutes=29.995))
+    assert case.clocks["step"].start == at(30)
+    case = case_of(judge(case, fault, changed("regraded", "open"), minutes=29.999))
+    assert case.clocks["step"].due == at(35)
+
+
 # People
 
 
