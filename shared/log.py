@@ -15,7 +15,11 @@ def configure_log(form: str, service: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The default one prints the variables of each frame, and with them passwords.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
         if text
         else structlog.processors.JSONRenderer()
     )

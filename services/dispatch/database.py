@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import psycopg
+from psycopg.pq import Conninfo
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError
 from sqlalchemy.exc import OperationalError as DatabaseUnavailable
@@ -24,6 +26,9 @@ TCP_USER_TIMEOUT_MS = 10_000
 # A partition holds at most three for some ms each (intake, relay, pager), and people's requests one.
 CONNECTIONS = 20
 POOL_TIMEOUT_S = 10
+# Class of errors that psycopg calls operational, and that come again each time, such as a key that is too
+# long for its index.
+PROGRAM_LIMIT_EXCEEDED = "54"
 
 
 class DatabaseError(BakvaktError):
@@ -40,6 +45,10 @@ def parse_url(text_: str) -> URL:
         raise ValueError("it is not a URL such as postgresql://user@host:5432/bakvakt") from None
     if url.drivername not in {"postgresql", "postgres"}:
         raise ValueError(f"it starts with {url.drivername}://, only postgresql:// is understood")
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    if not known.issuperset(url.query):
+        # Not which: in a password, "@" and "?" that are not written as %40 and %3F end up there.
+        raise ValueError("what follows its ? is no option of PostgreSQL (a ? in a password is %3F)")
     return url.set(drivername="postgresql+psycopg")
 
 
@@ -54,6 +63,8 @@ def make_engine(url: URL, application: str) -> AsyncEngine:
         url,
         pool_size=CONNECTIONS,
         max_overflow=0,
+        # People's words and addresses do not belong in a log, and 500 documents in no error.
+        hide_parameters=True,
         pool_timeout=POOL_TIMEOUT_S,
         connect_args={
             "application_name": application,
@@ -83,14 +94,24 @@ async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
                 await asyncio.shield(connection.close())
     except TimeoutError as error:
         raise DatabaseError(f"no answer within {TRANSACTION_TIMEOUT_S} s") from error
-    except (DatabaseUnavailable, InterfaceError, InternalError, PoolTimeout) as error:
+    except PoolTimeout as error:
         raise DatabaseError(_first_line(error)) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if _may_mend(error):
             raise DatabaseError(_first_line(error)) from error
         raise
     except OSError as error:
         raise DatabaseError(repr(error)) from error
+
+
+def _may_mend(error: DBAPIError) -> bool:
+    """Whether another try may succeed: not where the statement itself is refused."""
+    if isinstance(error.orig, psycopg.Error) and (error.orig.sqlstate or "").startswith(
+        PROGRAM_LIMIT_EXCEEDED
+    ):
+        return False
+    unavailable = isinstance(error, DatabaseUnavailable | InterfaceError | InternalError)
+    return unavailable or error.connection_invalidated
 
 
 # The loop keeps only weak references to its tasks.

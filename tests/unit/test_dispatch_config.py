@@ -60,6 +60,25 @@ def test_files_are_checked_although_a_setting_is_wrong(tmp_path: Path) -> None:
         assert part in text
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://bakvakt:hunter2@db.example/bakvakt?sslmod=require",
+        "postgresql://bakvakt@db.example/bakvakt?hunter2=1",
+        "postgresql://bakvakt:p@ss?hunter2=1@db.example/bakvakt",
+    ],
+)
+def test_option_that_postgres_does_not_know_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"BAKVAKT_POSTGRES: .* no option") as raised:
+        load_configuration({"BAKVAKT_POSTGRES": url})
+    assert "hunter2" not in str(raised.value)
+
+
+def test_options_of_postgres_are_taken() -> None:
+    url = "postgresql:///bakvakt?host=/run/postgresql&sslmode=disable"
+    assert load_configuration({"BAKVAKT_POSTGRES": url}).postgres.query["sslmode"] == "disable"
+
+
 def test_secret_in_base64_must_be_base64() -> None:
     with pytest.raises(ConfigError, match="WEBHOOK_SECRET"):
         load_configuration({**POSTGRES, "BAKVAKT_WEBHOOK_SECRET": "whsec_*"})

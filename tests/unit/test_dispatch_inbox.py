@@ -19,7 +19,7 @@ from services.dispatch.roster import load_roster
 from services.dispatch.webhook import sign, signing_key
 from shared.documents.case import decode_case
 from shared.documents.deadline import Deadline, encode_deadline
-from shared.documents.fault import Fault, encode_fault
+from shared.documents.fault import Fault, FaultSource, encode_fault
 from shared.errors import RecordError
 from shared.kafka.partition import partition_of
 from shared.kafka.reader import Record
@@ -81,12 +81,49 @@ def test_documents_are_read_and_tombstones_skipped() -> None:
         (encode_fault(replace(make_fault(), title="a\0b")), "invalid"),
         (encode_fault(replace(make_fault(), revision=2**63)), "invalid"),
         (encode_fault(make_fault()).replace(b"Cell", b"\\ud800"), "not_json"),
+        (encode_fault(replace(make_fault(), source=FaultSource("a\0b", 0, 1))), "invalid"),
+        *(
+            (encode_fault(replace(make_fault(), **{name: wrong})), "invalid")
+            for name in ("fault_id", "emu_id")
+            for wrong in ("", "x" * 129, "a\nb")
+        ),
+        (encode_fault(replace(make_fault(), site_id="x" * 137)), "invalid"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_reason(value: bytes, reason: str) -> None:
     with pytest.raises(RecordError) as raised:
         read_record(record(value), TOPICS, PARTITIONS)
     assert raised.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        (name, wrong)
+        for name, longest in (("deadline_id", 300), ("case_id", 128), ("site_id", 136))
+        for wrong in ("", "x" * (longest + 1), "a\nb", "a\0b")
+    ],
+)
+def test_deadline_with_an_id_that_cannot_be_kept_is_refused(name: str, wrong: str) -> None:
+    made = batch()
+    made.judge([event(make_fault())], T0)
+    deadline = replace(make_deadline(next(iter(made.cases.values())), "step"), **{name: wrong})
+    as_record = record(encode_deadline(deadline), topic=TOPICS.deadlines)
+    with pytest.raises(RecordError) as raised:
+        read_record(as_record, TOPICS, PARTITIONS)
+    assert raised.value.reason == "invalid"
+
+
+def test_longest_ids_are_taken() -> None:
+    fault = replace(make_fault(), emu_id="\u00e9" * 128, site_id="unknown:" + "\u00e9" * 128)
+    partition = partition_of(fault.site_id, PARTITIONS)
+    as_record = record(encode_fault(fault), partition=partition)
+    assert read_record(as_record, TOPICS, PARTITIONS) == fault
+
+
+def test_backslash_before_u0000_is_no_nul() -> None:
+    fault = replace(make_fault(), title="a\\u0000b")
+    assert read_record(record(encode_fault(fault)), TOPICS, PARTITIONS) == fault
 
 
 def test_record_in_the_wrong_partition_is_refused() -> None:

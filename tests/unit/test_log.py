@@ -1,0 +1,44 @@
+"""What reaches the log, and what must not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# In a process of its own, for the log is set up once for a whole process.
+PROGRAM = """
+import logging
+import os
+import structlog
+from shared.log import configure_log
+
+configure_log(os.environ["FORM"], "test")
+
+
+def connect(password):
+    raise OSError("no route")
+
+
+try:
+    connect(os.environ["PASSWORD"])
+except OSError:
+    structlog.get_logger().exception("ours failed")
+    logging.getLogger("library").exception("theirs failed")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_traceback_in_the_log_shows_no_variables(form: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=Path(__file__).parents[2],
+        env={"FORM": form, "PASSWORD": "hunter2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for told in ("ours failed", "theirs failed"):
+        assert told in result.stderr
+    assert result.stderr.count("OSError: no route") == 2
+    assert "hunter2" not in result.stderr
