@@ -14,7 +14,7 @@ LAG_SECONDS = Gauge(
 )
 LAST_READ_SECONDS = Gauge(
     "bakvakt_kafka_last_read_timestamp_seconds",
-    "When this instance last asked for records of a partition that it owns; old: its loop is stuck.",
+    "When Kafka last answered this instance about a partition that it owns; old: stuck, or cut off.",
     ["topic", "partition"],
 )
 LOST_INPUT = Counter(

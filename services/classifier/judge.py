@@ -18,7 +18,7 @@ from services.classifier.order import (
     remember_report,
     remember_source,
 )
-from services.classifier.state import Condition, Emu
+from services.classifier.state import REOPEN_WINDOW_MS, Condition, Emu
 from shared.catalogue import Catalogue, Row
 from shared.documents.fault import Fault, FaultChange, FaultSource
 from shared.documents.ids import make_id
@@ -40,8 +40,8 @@ class Outcome(NamedTuple):
     """None: unchanged."""
     condition: Condition | None = None
     """None: unchanged, or gone when `forget`."""
-    fault: Fault | None = None
-    """The revision to publish, if any."""
+    faults: tuple[Fault, ...] = ()
+    """The revisions to publish, in order."""
     forget: bool = False
 
 
@@ -91,6 +91,11 @@ def _raise(
 ) -> Outcome:
     if condition is None:
         return _open(emu, edge, now_ms, catalogue)
+    cleared_at_ms = condition.cleared_at_ms
+    if cleared_at_ms is not None and edge.receipt_ms - cleared_at_ms >= REOPEN_WINDOW_MS:
+        closed = _publish("closed", emu, condition, now_ms, catalogue)
+        opened = _open(emu, edge, now_ms, catalogue)
+        return opened._replace(faults=closed.faults + opened.faults)
     condition = replace(condition, boot=edge.boot, seq=edge.seq)
     if condition.stands:
         return _repeat(emu, condition, edge, now_ms, catalogue)
@@ -126,6 +131,7 @@ def _open(emu: Emu, edge: Edge, now_ms: int, catalogue: Catalogue) -> Outcome:
         published_ms=now_ms,
         ladder=0,
         publish_at_ms=None,
+        closes_at_ms=None,
     )
     return _publish("opened", emu, condition, now_ms, catalogue)
 
@@ -151,8 +157,15 @@ def _reopen(
     emu: Emu, condition: Condition, edge: Edge, now_ms: int, catalogue: Catalogue
 ) -> Outcome:
     condition = replace(
-        _count(condition, edge), cleared_at_ms=None, flaps=condition.flaps + 1, ladder=0
+        _count(condition, edge),
+        cleared_at_ms=None,
+        closes_at_ms=None,
+        flaps=condition.flaps + 1,
+        ladder=0,
     )
+    row = catalogue.look_up(edge.code, edge.level)
+    if row.grade < condition.grade:
+        condition = replace(condition, grade=row.grade, grade_reason=row.reason)
     return _publish("reopened", emu, condition, now_ms, catalogue)
 
 
@@ -161,7 +174,10 @@ def _clear(
 ) -> Outcome:
     if not condition.stands:
         return Outcome("nothing", emu, condition)
-    cleared = replace(condition, cleared_at_ms=max(receipt_ms, condition.opened_at_ms))
+    cleared_at_ms = max(receipt_ms, condition.opened_at_ms)
+    # The task's time may be ahead of this input: catching up after an outage must not shorten the window.
+    closes_at_ms = max(cleared_at_ms, now_ms) + REOPEN_WINDOW_MS
+    cleared = replace(condition, cleared_at_ms=cleared_at_ms, closes_at_ms=closes_at_ms)
     return _publish("cleared", emu, cleared, now_ms, catalogue)
 
 
@@ -194,7 +210,8 @@ def _publish(
         condition, revision=condition.revision + 1, published_ms=now_ms, publish_at_ms=None
     )
     row = catalogue.look_up(condition.code, condition.level)
-    return Outcome(change, emu, condition, _make_fault(change, condition, row, catalogue.version))
+    fault = _make_fault(change, condition, row, catalogue.version)
+    return Outcome(change, emu, condition, (fault,))
 
 
 def _make_fault(change: FaultChange, condition: Condition, row: Row, version: str) -> Fault:

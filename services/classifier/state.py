@@ -68,6 +68,8 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     """Which wait comes before the next trailing revision (judge.TRAILING_MS)."""
     publish_at_ms: int | None
     """When the trailing revision is due; None: no repeat is waiting."""
+    closes_at_ms: int | None
+    """When the reopen window ends by the task's time; None: the condition stands."""
 
     @property
     def key(self) -> ConditionKey:
@@ -80,9 +82,7 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     @property
     def wake_at_ms(self) -> int | None:
         """When something happens to it by itself; None: never."""
-        if self.cleared_at_ms is not None:
-            return self.cleared_at_ms + REOPEN_WINDOW_MS
-        return self.publish_at_ms
+        return self.publish_at_ms if self.stands else self.closes_at_ms
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -1,6 +1,7 @@
 """One partition of the alarms: exactly once from `bakvakt.alarms` to `bakvakt.faults`."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 
 import msgspec
@@ -19,7 +20,7 @@ from services.classifier.partition import Batch, Partition
 from shared.catalogue import Catalogue
 from shared.documents.dead_letter import DeadLetter, make_dead_letter
 from shared.documents.fault import GRADES, encode_fault
-from shared.documents.internal import decode_internal
+from shared.documents.internal import InternalRecord, decode_internal
 from shared.errors import RecordError
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
@@ -71,27 +72,52 @@ class ClassifierTask:
                         FAULTS_OPEN.remove(str(p), grade)
 
     async def _step(self, producer: FencedProducer, reader: Reader, alarms: TopicPartition) -> None:
-        """Read what has come, judge it, commit it."""
-        records = await reader.read(timeout_ms=READ_TIMEOUT_MS, max_records=MAX_BATCH_RECORDS)
+        """Read what has come, judge it, commit it; in several batches where very much is due."""
+        read = await reader.read(timeout_ms=READ_TIMEOUT_MS, max_records=MAX_BATCH_RECORDS)
+        records = deque(read)
         position = await reader.position(alarms)
-        batch = self._partition.stage()
-        letters = [letter for record in records if (letter := self._judge(batch, record))]
-        if reader.at_end(alarms, position):
-            batch.follow_clock(now_ms())
-        batch.move_offset(position)
+        # Where all input is read, time goes on without records.
+        end_ms = reader.read_to_end_ms(alarms, position) or 0
+        finished = False
+        while not finished:
+            batch = self._partition.stage()
+            letters: list[DeadLetter] = []
+            finished = self._judge_all(batch, records, letters) and batch.follow_clock(end_ms)
+            batch.move_offset(records[0].offset if records else position)
+            await self._commit(producer, alarms.partition, batch, letters)
+
+    def _judge_all(self, batch: Batch, records: deque[Record], letters: list[DeadLetter]) -> bool:
+        """Take the records in, one by one; False: the batch is full before the first one that is left."""
+        while records:
+            record = records[0]
+            try:
+                alarm = self._read(record)
+            except RecordError as error:
+                letters.append(self._bury(error, record))
+            else:
+                if not batch.follow_clock(alarm.receipt_ms):
+                    return False
+                if (letter := self._judge(batch, alarm, record)) is not None:
+                    letters.append(letter)
+            records.popleft()
+        return True
+
+    async def _commit(
+        self, producer: FencedProducer, p: int, batch: Batch, letters: list[DeadLetter]
+    ) -> None:
         for verdict, count in batch.verdicts.items():
             ALARMS.labels(verdict).inc(count)
         if not (batch.changes_state or letters):
-            moved = position != self._partition.meta.offset
+            moved = batch.meta.offset != self._partition.meta.offset
             if not moved or now_ms() - self._committed_ms < OFFSET_INTERVAL_MS:
                 return
         with COMMIT_SECONDS.time():
-            await producer.commit(self._outgoing(alarms.partition, batch, letters))
+            await producer.commit(self._outgoing(p, batch, letters))
         self._committed_ms = now_ms()
         self._partition.apply(batch)
         for fault in batch.faults:
             FAULTS.labels(fault.change).inc()
-        self._tell_open(alarms.partition)
+        self._tell_open(p)
 
     async def _restore(self, p: int) -> None:
         changelog = TopicPartition(self._topics.classifier_state, p)
@@ -110,19 +136,21 @@ class ClassifierTask:
             offset=self._partition.meta.offset,
         )
 
-    def _judge(self, batch: Batch, record: Record) -> DeadLetter | None:
+    def _read(self, record: Record) -> InternalRecord:
         try:
             alarm = decode_internal(record.value or b"")
-            home = partition_of(alarm.site_id, self._settings.partitions)
-            if home != record.partition:
-                raise RecordError(  # noqa: TRY301 - one place makes the dead letter
-                    "wrong_partition", f"site {alarm.site_id} belongs to partition {home}"
-                )
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RecordError("undecodable", str(error)) from error
+        home = partition_of(alarm.site_id, self._settings.partitions)
+        if home != record.partition:
+            raise RecordError(
+                "wrong_partition", f"site {alarm.site_id} belongs to partition {home}"
+            )
+        return alarm
+
+    def _judge(self, batch: Batch, alarm: InternalRecord, record: Record) -> DeadLetter | None:
+        try:
             batch.judge(alarm)
-        except msgspec.DecodeError as error:
-            return self._bury(RecordError("undecodable", str(error)), record)
-        except RecordError as error:
-            return self._bury(error, record)
         except Exception as error:
             log.exception("a rule failed", partition=record.partition, offset=record.offset)
             return self._bury(RecordError("rule_failed", repr(error)), record)

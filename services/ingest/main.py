@@ -9,8 +9,10 @@ from aiohttp import web
 from services.ingest.config import IngestSettings
 from services.ingest.task import IngestTask, group_name
 from shared.config import load
+from shared.errors import ConfigError
 from shared.kafka.group import Group
 from shared.kafka.ready import wait_for_kafka
+from shared.kafka.topics import Topics
 from shared.lifecycle import run_service
 
 
@@ -65,7 +67,12 @@ class IngestService:
 
 def build(environ: Mapping[str, str]) -> IngestService:
     """Raises ConfigError with every problem."""
-    return IngestService(load(IngestSettings, environ, "ingest"))
+    settings = load(IngestSettings, environ, "ingest")
+    ours = Topics(settings.prefix).settings()
+    if wrong := [topic for topic in settings.input_topics if topic in ours]:
+        # Its dead letters would come back as reports, without end.
+        raise ConfigError([f"BAKVAKT_INPUT_TOPICS: {', '.join(wrong)} is a topic of our own"])
+    return IngestService(settings)
 
 
 def main() -> None:

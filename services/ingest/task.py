@@ -27,8 +27,8 @@ log = structlog.get_logger()
 # What is read again after a crash, and dropped by the classifier.
 COMMIT_INTERVAL_MS = 1_000
 READ_TIMEOUT_MS = 500
-# The broker's word on where the log ends may be as old as one long poll, and a little more.
-END_KNOWN_AFTER_MS = 1_000
+# By so much the broker's clock, or a gateway's, may be behind ours without a receipt being touched.
+CLOCK_SKEW_MS = 1_000
 CREATE_TIME = 0
 
 
@@ -66,9 +66,10 @@ class IngestTask:
                 if records:
                     await producer.send(self._carry_over(records))
                 position = await reader.position(partition)
+                read_to_ms = reader.read_to_end_ms(partition, position)
+                if read_to_ms is not None:
+                    self._read_to_ms = max(self._read_to_ms, read_to_ms - CLOCK_SKEW_MS)
                 due = now_ms() - committed_ms >= COMMIT_INTERVAL_MS or ownership.ended
-                if reader.at_end(partition, position):
-                    self._read_to_ms = max(self._read_to_ms, now_ms() - END_KNOWN_AFTER_MS)
                 if due and position != ownership.processed:
                     await ownership.commit(position, json.dumps({"read_to_ms": self._read_to_ms}))
                     committed_ms = now_ms()
@@ -84,7 +85,10 @@ class IngestTask:
             raise ReadError(f"the committed offset cannot be read: {error!r}") from error
         finally:
             await admin.close()
-        if partition not in found or found[partition].offset < 0:
+        if partition not in found:
+            # aiokafka passes over an answer that is only an error, such as "coordinator is loading".
+            raise ReadError("the group's coordinator does not know the committed offset yet")
+        if found[partition].offset < 0:
             return None
         try:
             self._read_to_ms = int(json.loads(found[partition].metadata)["read_to_ms"])

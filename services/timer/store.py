@@ -61,6 +61,10 @@ class Store(Protocol):
         """Fence every earlier owner."""
         ...
 
+    async def start_over(self) -> None:
+        """Forget all but the fence: the log that the shard was made from is no more."""
+        ...
+
     async def apply(self, changes: Sequence[Change], next_offset: int) -> int:
         """Make the changes and remember the offset behind them, both or neither; clocks standing then.
 
@@ -89,8 +93,8 @@ class _Script:
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-_TAKE_OVER, _APPLY, _CLAIM, _ACKNOWLEDGE = (
-    _Script(name) for name in ("take_over", "apply", "claim", "acknowledge")
+_TAKE_OVER, _START_OVER, _APPLY, _CLAIM, _ACKNOWLEDGE = (
+    _Script(name) for name in ("take_over", "start_over", "apply", "claim", "acknowledge")
 )
 
 
@@ -108,6 +112,10 @@ class RedisStore:
         epoch, next_offset, standing, now_ms = await self._run(_TAKE_OVER)
         self._epoch, self._next_offset = epoch, next_offset
         return TakenOver(next_offset, standing, now_ms)
+
+    async def start_over(self) -> None:
+        await self._run(_START_OVER, *self._hold())
+        self._next_offset = None
 
     async def apply(self, changes: Sequence[Change], next_offset: int) -> int:
         args: list[bytes | str | int] = [*self._hold(), next_offset]

@@ -21,7 +21,7 @@ from services.timer.records import Change, read_change
 from services.timer.store import Claimed, Store
 from shared.documents.dead_letter import make_dead_letter
 from shared.documents.deadline import encode_deadline
-from shared.errors import RecordError
+from shared.errors import OwnershipError, RecordError
 from shared.kafka.group import Ownership
 from shared.kafka.producer import FencedProducer, Outgoing, bury
 from shared.kafka.reader import Reader, Record
@@ -67,6 +67,7 @@ class ShardTask:
             async with FencedProducer(self._kafka, transactional_id) as producer:
                 await self._take_over(ownership)
                 async with Reader(self._kafka, {self._input: self._next_offset}) as reader:
+                    await self._check_offset(reader)
                     await self._catch_up(ownership, reader, producer)
                     while not ownership.ended:
                         records = await reader.read(
@@ -85,6 +86,19 @@ class ShardTask:
         self._next_offset = ownership.processed = taken.next_offset
         await ownership.prove()
         tell_standing(self._input.partition, taken.standing)
+
+    async def _check_offset(self, reader: Reader) -> None:
+        """Raises OwnershipError where Redis has read what the log does not hold: Kafka was made anew.
+
+        The shard is emptied then, so the task that is built next makes it from the log there is.
+        """
+        end = await reader.end(self._input)
+        if self._next_offset is not None and self._next_offset > end:
+            await self._store.start_over()
+            raise OwnershipError(
+                f"Redis has applied {self._input.topic}[{self._input.partition}] up to "
+                f"{self._next_offset}, but the log ends at {end}; the shard is made anew"
+            )
 
     async def _catch_up(
         self, ownership: Ownership, reader: Reader, producer: FencedProducer

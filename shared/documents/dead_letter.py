@@ -6,6 +6,8 @@ from shared.errors import RecordError
 
 VERSION = "1"
 MAX_VALUE_BYTES = 8 * 1024 * 1024
+# The topic takes 9 MiB a record; keys are ids, and an id of ours has 128 characters.
+MAX_KEY_BYTES = 64 * 1024
 
 Headers = list[tuple[str, bytes]]
 
@@ -56,4 +58,8 @@ def make_part_letter(
     if value is not None and len(value) > MAX_VALUE_BYTES:
         headers.append(("truncated", b"%d" % len(value)))
         value = value[:MAX_VALUE_BYTES]
-    return DeadLetter(origin.key, value, headers, error.reason, error.detail)
+    key = origin.key
+    if key is not None and len(key) > MAX_KEY_BYTES:
+        headers.append(("key_truncated", b"%d" % len(key)))
+        key = key[:MAX_KEY_BYTES]
+    return DeadLetter(key, value, headers, error.reason, error.detail)

@@ -27,7 +27,7 @@ class AlarmReport(msgspec.Struct, tag="alarm", tag_field="type", frozen=True, gc
     value: float | bool | Identifier | None = None
     unit: Identifier | None = None
     text: str | None = None
-    boot: Identifier | int | None = None
+    boot: Identifier | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
     model: Identifier | None = None
     firmware: Identifier | None = None

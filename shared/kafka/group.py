@@ -1,19 +1,19 @@
 """The consumer group, used for assignment only, and the task of each partition that it gives us.
 
 Revocation stops nothing: fencing does. A task ends when an assignment no longer names its partition, so a
-rebalance costs the partitions that stay nothing. A task that fails is built anew; one that was fenced waits
-for proof of membership first, so that a stalled instance cannot take back what it has lost.
+rebalance costs the partitions that stay nothing. A task that fails is built anew, but only once the group has
+confirmed that we are its member: a stalled instance cannot take back what it has lost.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared.errors import BakvaktError, FencedError
+from shared.errors import BakvaktError
 from shared.kafka.clients import make_member
 from shared.metrics import TASK_RESTARTS, TASKS_ASSIGNED, TASKS_READY
 
@@ -27,6 +27,10 @@ RECOVERED_AFTER_S = 30.0
 END_TIMEOUT_S = 8.0
 POLL_INTERVAL_S = 0.5
 LAG_COMMIT_INTERVAL_S = 5.0
+COMMIT_TIMEOUT_S = 3.0
+START_TIMEOUT_S = 10.0
+LEAVE_TIMEOUT_S = 5.0
+BEYOND_RECOVERY_S = 30.0
 
 
 class Ownership:
@@ -39,7 +43,7 @@ class Ownership:
         self.ready = False
         """Set by the task once it serves the partition."""
         self.processed: int | None = None
-        """Set by the task: offset of the next record. For lag tools and `prove`; never read back."""
+        """Offset of the next record, set by the task (by `commit` where the group keeps it)."""
 
     @property
     def partition(self) -> int:
@@ -55,22 +59,17 @@ class Ownership:
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but not past the end of the ownership."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ended.wait()
-        except TimeoutError:
-            return
+        await _sleep(self._ended, seconds)
 
-    async def commit(self, offset: int, metadata: str = "") -> None:
-        """Keep `offset` as the group's; skipped, not an error, where we may not just now.
+    async def commit(self, offset: int, metadata: str = "") -> bool:
+        """Keep `offset` as the group's. False: it may not be kept just now, try again later.
 
         The broker takes it only from a member of the current generation.
         """
+        if not await _commit(self._member, {self.topic_partition: (offset, metadata)}):
+            return False
         self.processed = offset
-        try:
-            await self._member.commit({self.topic_partition: (offset, metadata)})
-        except KafkaError as error:
-            log.info("offset not committed", partition=self.partition, error=repr(error))
+        return True
 
     async def prove(self) -> None:
         """Return once the group has confirmed that we are its member and own this partition now.
@@ -79,23 +78,23 @@ class Ownership:
         Returns as well when the ownership ends meanwhile.
         """
         while not self.ended:
-            try:
-                await self._member.commit({self.topic_partition: await self._place()})
-            except KafkaError as error:
-                log.info(
-                    "membership is not proven yet",
-                    partition=self.partition,
-                    error=repr(error),
-                )
-                await self.sleep(POLL_INTERVAL_S)
-            else:
+            # For lag tools only. Before the first take-over we know no better than the start.
+            if await _commit(self._member, {self.topic_partition: self.processed or 0}):
                 return
+            await self.sleep(POLL_INTERVAL_S)
 
-    async def _place(self) -> int:
-        """What a proof may commit without misleading a lag tool."""
-        if self.processed is not None:
-            return self.processed
-        return await self._member.committed(self.topic_partition) or 0
+
+async def _commit(
+    member: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int | tuple[int, str]]
+) -> bool:
+    """Whether the group took the offsets. aiokafka itself would try without end."""
+    try:
+        async with asyncio.timeout(COMMIT_TIMEOUT_S):
+            await member.commit(offsets)
+    except (KafkaError, TimeoutError) as error:
+        log.info("the group takes no offsets now", error=repr(error))
+        return False
+    return True
 
 
 class PartitionTask(Protocol):
@@ -127,9 +126,12 @@ class Group(ConsumerRebalanceListener):
         self._topic = topic
         self._build = build
         self._keeps_offsets = keeps_offsets
+        self._session_timeout_ms = session_timeout_ms
+        self._kafka = kafka
         self._owned: dict[TopicPartition, Ownership] = {}
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._assigned = False
+        self._leaving = False
         self.member = make_member(kafka, name, session_timeout_ms)
 
     @property
@@ -148,35 +150,57 @@ class Group(ConsumerRebalanceListener):
         ]
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Be a member until `stopping` is set; then end the tasks and leave the group."""
-        self.member.subscribe([self._topic], listener=self)
-        await self.member.start()
+        """Be a member until `stopping` is set; then end the tasks and leave the group.
+
+        Raises KafkaError when the member is beyond recovery: the process is to be started anew.
+        """
         try:
-            await self._poll(stopping)
+            if await self._join(stopping):
+                await self._poll(stopping)
         finally:
+            self._leaving = True
             await self._end(list(self._owned))
-            await self.member.stop()
+            await _stop(self.member)
+
+    async def _join(self, stopping: asyncio.Event) -> bool:
+        """False: stopping."""
+        while not stopping.is_set():
+            try:
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    await self.member.start()
+            except (KafkaError, TimeoutError) as error:
+                log.warning("cannot join the group yet", group=self._name, error=repr(error))
+                await _stop(self.member)
+                self.member = make_member(self._kafka, self._name, self._session_timeout_ms)
+                await _sleep(stopping, POLL_INTERVAL_S)
+            else:
+                # Only now: start() would wait for an assignment, without end.
+                self.member.subscribe([self._topic], listener=self)
+                return True
+        return False
 
     async def _poll(self, stopping: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         commit_at = loop.time() + LAG_COMMIT_INTERVAL_S
+        heard_at = loop.time()
         while not stopping.is_set():
             try:
                 # All is paused: this returns no records, it tells aiokafka that we are alive.
                 await self.member.getmany(timeout_ms=0)
+                heard_at = loop.time()
             except KafkaError as error:
                 log.warning("the group's member reports an error", error=repr(error))
+                if loop.time() - heard_at > BEYOND_RECOVERY_S:
+                    raise  # aiokafka's coordination has ended, and never begins again by itself
+            if self._assigned:
+                self._reconcile(self.member.assignment())
             ready = sum(owned.ready for owned in self._owned.values())
             TASKS_READY.labels(self._name).set(ready)
             TASKS_ASSIGNED.labels(self._name).set(len(self._owned))
             if not self._keeps_offsets and loop.time() >= commit_at:
                 commit_at = loop.time() + LAG_COMMIT_INTERVAL_S
                 await self._commit_for_lag_tools()
-            try:
-                async with asyncio.timeout(POLL_INTERVAL_S):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+            await _sleep(stopping, POLL_INTERVAL_S)
 
     async def _commit_for_lag_tools(self) -> None:
         offsets = {
@@ -184,40 +208,45 @@ class Group(ConsumerRebalanceListener):
             for partition, owned in self._owned.items()
             if owned.processed is not None
         }
-        if not offsets:
-            return
-        try:
-            await self.member.commit(offsets)
-        except KafkaError as error:
-            log.debug("offsets for lag tools were not committed", error=repr(error))
+        if offsets:
+            await _commit(self.member, offsets)
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Nothing: a partition that stays with us must not pause for a rebalance."""
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """aiokafka logs what this raises and goes on, so it only compares and starts."""
+        """aiokafka logs what this raises and goes on; what it left undone is done by the next poll."""
+        self._assigned = True
+        self._reconcile(assigned)
+
+    def _reconcile(self, assigned: Collection[TopicPartition]) -> None:
+        """Make the tasks those of the assignment: end what is gone, start what is new or has died."""
+        if self._leaving:
+            return
         self.member.pause(*assigned)
         gone = [partition for partition in self._owned if partition not in assigned]
         new = [partition for partition in assigned if partition not in self._owned]
-        log.info(
-            "partitions assigned",
-            group=self._name,
-            kept=len(assigned) - len(new),
-            new=sorted(partition.partition for partition in new),
-            gone=sorted(partition.partition for partition in gone),
-        )
-        ending = [(partition, self._owned.pop(partition)) for partition in gone]
-        for partition, owned in ending:
-            owned.end()
+        for partition in gone:
+            self._owned.pop(partition).end()
             task = self._tasks.pop(partition)
             asyncio.get_running_loop().call_later(END_TIMEOUT_S, task.cancel)
         for partition in new:
-            owned = Ownership(self.member, partition)
-            self._owned[partition] = owned
-            self._tasks[partition] = asyncio.create_task(
-                self._keep(owned), name=f"{self._name}[{partition.partition}]"
+            self._owned[partition] = Ownership(self.member, partition)
+        for partition, owned in self._owned.items():
+            task = self._tasks.get(partition)
+            if task is None or task.done():
+                owned.ready = False
+                self._tasks[partition] = asyncio.create_task(
+                    self._keep(owned), name=f"{self._name}[{partition.partition}]"
+                )
+        if gone or new:
+            log.info(
+                "partitions assigned",
+                group=self._name,
+                kept=len(assigned) - len(new),
+                new=sorted(partition.partition for partition in new),
+                gone=sorted(partition.partition for partition in gone),
             )
-        self._assigned = True
 
     async def _end(self, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
@@ -244,9 +273,10 @@ class Group(ConsumerRebalanceListener):
                 owned.ready = False
                 cause = _cause(error)
                 self._tell(owned, cause, error, backoff_s)
-                if isinstance(cause, FencedError):
-                    await owned.prove()
                 await owned.sleep(backoff_s)
+                if not self._keeps_offsets:
+                    # Whatever the error was: a stalled instance often learns of its loss by a time-out.
+                    await owned.prove()
                 backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
         owned.ready = False
 
@@ -265,6 +295,24 @@ class Group(ConsumerRebalanceListener):
             # A bug of ours deserves its traceback; a fence or an absent broker does not.
             exc_info=error if reason == "unexpected" else None,
         )
+
+
+async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
+    """Sleep, but not past the moment at which `stopping` is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+    except TimeoutError:
+        return
+
+
+async def _stop(member: AIOKafkaConsumer) -> None:
+    """Leave the group; where Kafka does not answer, the session time-out does that for us."""
+    try:
+        async with asyncio.timeout(LEAVE_TIMEOUT_S):
+            await member.stop()
+    except (KafkaError, TimeoutError) as error:
+        log.warning("the group was not left cleanly", error=repr(error))
 
 
 def _cause(error: BaseException) -> BaseException:

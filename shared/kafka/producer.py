@@ -20,6 +20,8 @@ START_TIMEOUT_S = 20
 # Longer than the coordinator allows a transaction to live: past it the outcome is "aborted" or "unknown".
 COMMIT_TIMEOUT_S = 12
 CLOSE_TIMEOUT_S = 3
+# Batches of an idempotent producer never expire by themselves.
+SEND_TIMEOUT_S = 10
 
 
 class Outgoing(NamedTuple):
@@ -37,21 +39,36 @@ def bury(letter: DeadLetter, topic: str, partition: int) -> Outgoing:
     return Outgoing(topic, partition, letter.key, letter.value, letter.headers)
 
 
-async def _send(producer: AIOKafkaProducer, outgoing: Iterable[Outgoing]) -> None:
-    """Send all and await every answer: aiokafka commits a transaction although a batch in it failed."""
+async def _send(
+    producer: AIOKafkaProducer, outgoing: Iterable[Outgoing], *, one_by_one: bool
+) -> None:
+    """Send all and await every answer: aiokafka commits a transaction although a batch in it failed.
+
+    `one_by_one`: a batch of a partition is sent only after the one before it is there. Outside a
+    transaction nothing takes a later batch back where an earlier one has failed.
+    """
     by_partition: dict[tuple[str, int], list[Outgoing]] = {}
     for record in outgoing:
         by_partition.setdefault((record.topic, record.partition), []).append(record)
-    await asyncio.gather(
+    results = await asyncio.gather(
         *(
-            _send_partition(producer, topic, partition, records)
+            _send_partition(producer, topic, partition, records, one_by_one=one_by_one)
             for (topic, partition), records in by_partition.items()
-        )
+        ),
+        return_exceptions=True,  # so that none is still under way when the first error is told
     )
+    for result in results:
+        if result is not None:
+            raise result
 
 
 async def _send_partition(
-    producer: AIOKafkaProducer, topic: str, partition: int, records: list[Outgoing]
+    producer: AIOKafkaProducer,
+    topic: str,
+    partition: int,
+    records: list[Outgoing],
+    *,
+    one_by_one: bool,
 ) -> None:
     answers: list[asyncio.Future[object]] = []
     batch = producer.create_batch()
@@ -61,6 +78,8 @@ async def _send_partition(
         )
         if appended is None:  # full
             answers.append(await producer.send_batch(batch, topic, partition=partition))
+            if one_by_one:
+                await answers.pop()
             batch = producer.create_batch()
             batch.append(key=record.key, value=record.value, timestamp=None, headers=record.headers)
     answers.append(await producer.send_batch(batch, topic, partition=partition))
@@ -123,7 +142,7 @@ class FencedProducer(_Producer):
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 await self._client.begin_transaction()
-                await _send(self._client, records)
+                await _send(self._client, records, one_by_one=False)
                 await self._client.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError(repr(error)) from error
@@ -140,9 +159,10 @@ class PlainProducer(_Producer):
     async def send(self, outgoing: Iterable[Outgoing]) -> None:
         """Return once Kafka has all of `outgoing` (acks=all).
 
-        Raises TransactionError otherwise; some of it may have been written then.
+        Raises TransactionError otherwise; the first part of what goes to a partition may be written then.
         """
         try:
-            await _send(self._client, outgoing)
-        except KafkaError as error:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await _send(self._client, outgoing, one_by_one=True)
+        except (KafkaError, TimeoutError) as error:
             raise TransactionError(repr(error)) from error

@@ -19,6 +19,7 @@ log = structlog.get_logger()
 Record = ConsumerRecord[bytes | None, bytes | None]
 
 START_TIMEOUT_S = 20
+MAX_SILENCE_MS = 10_000
 
 
 class Reader:
@@ -30,6 +31,9 @@ class Reader:
     def __init__(self, kafka: str, offsets: Mapping[TopicPartition, int | None]) -> None:
         self._client: AIOKafkaConsumer = make_reader(kafka)
         self._offsets = dict(offsets)
+        self._started_ms = now_ms()
+        self._heard_ms: dict[TopicPartition, int] = {}
+        self._heard_before_ms: dict[TopicPartition, int] = {}
 
     async def __aenter__(self) -> Self:
         try:
@@ -70,6 +74,8 @@ class Reader:
             raise ReadError(f"reading failed: {error!r}") from error
         records = [record for records in found.values() for record in records]
         await self._tell_lag(records)
+        if not records:
+            self._check_silence()
         return records
 
     async def position(self, partition: TopicPartition) -> int:
@@ -79,10 +85,23 @@ class Reader:
         except KafkaError as error:
             raise ReadError(f"the position cannot be read: {error!r}") from error
 
-    def at_end(self, partition: TopicPartition, position: int) -> bool:
-        """Whether `position` was the log's end when the broker last answered."""
+    def read_to_end_ms(self, partition: TopicPartition, position: int) -> int | None:
+        """A moment at which nothing was in the log behind `position`; None: there is more to read.
+
+        The newest answer of the broker may have lain in a socket while we were stopped; but it was asked
+        for after the answer before it had come, and that moment is given.
+        """
         highwater = self._client.highwater(partition)
-        return highwater is not None and position >= highwater
+        if highwater is None or position < highwater:
+            return None
+        return self._heard_before_ms.get(partition)
+
+    async def end(self, partition: TopicPartition) -> int:
+        """Where the log ends now."""
+        try:
+            return (await self._client.end_offsets([partition]))[partition]
+        except KafkaError as error:
+            raise ReadError(f"the log's end cannot be read: {error!r}") from error
 
     async def batches_to_end(self, max_records: int = 5_000) -> AsyncIterator[list[Record]]:
         """Every record up to the end that the partitions have now, and maybe some that come meanwhile.
@@ -102,6 +121,14 @@ class Reader:
             for record in batch:
                 yield record
 
+    def _check_silence(self) -> None:
+        """aiokafka waits for absent brokers without a word; an idle one answers each fetch in 0.5 s."""
+        heard_ms = [self._client.last_poll_timestamp(partition) for partition in self._offsets]
+        oldest_ms = min(heard if heard is not None else self._started_ms for heard in heard_ms)
+        silent_ms = now_ms() - max(oldest_ms, self._started_ms)
+        if silent_ms > MAX_SILENCE_MS:
+            raise ReadError(f"Kafka has not answered for {silent_ms / 1000:.0f} s")
+
     async def _tell_lag(self, records: list[Record]) -> None:
         oldest_ms = {
             TopicPartition(record.topic, record.partition): record.timestamp
@@ -112,7 +139,12 @@ class Reader:
             highwater = self._client.highwater(partition)
             lag = 0 if highwater is None else highwater - await self.position(partition)
             LAG_RECORDS.labels(*labels).set(max(0, lag))
-            LAST_READ_SECONDS.labels(*labels).set_to_current_time()
+            heard_ms = self._client.last_poll_timestamp(partition)
+            if heard_ms is not None and heard_ms != self._heard_ms.get(partition):
+                if partition in self._heard_ms:
+                    self._heard_before_ms[partition] = self._heard_ms[partition]
+                self._heard_ms[partition] = heard_ms
+                LAST_READ_SECONDS.labels(*labels).set(heard_ms / 1000)
             age_ms = now_ms() - oldest_ms[partition] if partition in oldest_ms else 0
             LAG_SECONDS.labels(*labels).set(max(0, age_ms) / 1000)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
+# Kafka's own default, a little below it: our batches are of half that size.
+_LEAST_MESSAGE_BYTES = 1024 * 1024
 _KNOWN_TRIES, _KNOWN_INTERVAL_S = 100, 0.1
 _COMPACTED = {
     "cleanup.policy": "compact",
@@ -218,6 +220,11 @@ async def _check_settings(
             if int(found["min.insync.replicas"]) < min(2, replication):
                 problems.append(
                     f"topic {name} has min.insync.replicas={found['min.insync.replicas']}, needs 2"
+                )
+            least = settings[name].get("max.message.bytes", str(_LEAST_MESSAGE_BYTES))
+            if int(found["max.message.bytes"]) < int(least):
+                problems.append(
+                    f"topic {name} has max.message.bytes={found['max.message.bytes']}, needs {least}"
                 )
             if found["unclean.leader.election.enable"] == "true":
                 problems.append(

@@ -4,13 +4,16 @@ import json
 from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from services.classifier.config import ClassifierSettings
 from services.classifier.main import ClassifierService
 from services.ingest.config import IngestSettings
 from services.ingest.main import IngestService
+from services.ingest.main import build as build_ingest
 from shared.catalogue import load_catalogue
 from shared.documents.internal import decode_internal
+from shared.errors import ConfigError
 from shared.kafka.partition import partition_of
 from shared.kafka.topics import Topics, apply_topics
 from tests.conditions import until
@@ -131,6 +134,36 @@ async def test_a_redelivery_by_ingest_is_counted_once(stage: Stage) -> None:
         await stage.send(report(99))
         await until(lambda: _count(stage, 11))
     assert {fault["count"] for fault in await stage.faults()} == {1}
+
+
+async def test_a_coordinator_that_does_not_know_the_offset_yet_is_asked_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka passes over an answer that is only an error; it must not read as "no offset"."""
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(report(1))
+        await until(lambda: _count(stage, 1))
+    answers = {"left out": 5}
+    ask = AIOKafkaAdminClient.list_consumer_group_offsets
+
+    async def loading(self: AIOKafkaAdminClient, *args: Any, **kwargs: Any) -> Any:
+        if answers["left out"] > 0:
+            answers["left out"] -= 1
+            return {}
+        return await ask(self, *args, **kwargs)
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "list_consumer_group_offsets", loading)
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(report(2))
+        await until(lambda: _count(stage, 2))
+    assert answers["left out"] == 0
+    assert len(await read_topic(stage.kafka, stage.topics.alarms)) == 2
+
+
+async def test_an_input_topic_of_our_own_is_refused(prefix: str) -> None:
+    environ = {"BAKVAKT_PREFIX": prefix, "BAKVAKT_INPUT_TOPICS": f"x,{prefix}.dead-letters"}
+    with pytest.raises(ConfigError, match="dead-letters is a topic of our own"):
+        build_ingest(environ)
 
 
 async def test_a_restart_publishes_nothing_and_forgets_nothing(stage: Stage) -> None:

@@ -5,15 +5,16 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from shared.errors import ConfigError, FencedError, TransactionError
+from shared.errors import ConfigError, FencedError, ReadError, TransactionError
 from shared.kafka.group import Group, Ownership
 from shared.kafka.producer import FencedProducer, Outgoing, PlainProducer
 from shared.kafka.reader import Reader
 from shared.kafka.topics import Topics, apply_topics, check_inputs, check_topics
 from shared.metrics import LOST_INPUT
+from shared.times import now_ms
 from tests.conditions import until
 from tests.kafka_log import Record, read_topic
 
@@ -58,6 +59,69 @@ async def test_a_large_batch_keeps_its_order(kafka: str, topics: Topics) -> None
     async with PlainProducer(kafka) as producer:
         await producer.send(Outgoing(topics.alarms, 2, b"k", number) for number in numbers)
     assert await values(kafka, topics.alarms) == numbers
+
+
+async def test_outside_a_transaction_no_later_batch_comes_before_an_earlier_one(
+    kafka: str, topics: Topics
+) -> None:
+    """The classifier takes a place in the input that it has passed for a redelivery."""
+    too_large = Outgoing(topics.alarms, 0, None, b"x" * (11 * 1024 * 1024))
+    small = [Outgoing(topics.alarms, 0, None, b"%d" % number) for number in range(3)]
+    async with PlainProducer(kafka) as producer:
+        with pytest.raises(TransactionError):
+            await producer.send([small[0], too_large, *small[1:]])
+    assert await values(kafka, topics.alarms) in ([], [b"0"])
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
+async def test_what_producers_compress_is_read(kafka: str, topics: Topics, codec: str) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, compression_type=codec)
+    await producer.start()
+    for _ in range(20):
+        await producer.send(topics.alarms, b"report " * 100, partition=0)
+    await producer.stop()
+    async with Reader(kafka, {TopicPartition(topics.alarms, 0): None}) as reader:
+        found = [record.value async for record in reader.records_to_end()]
+    assert found == [b"report " * 100] * 20
+
+
+async def test_the_end_is_known_only_as_of_an_answer_that_was_asked_for_later(
+    kafka: str, topics: Topics
+) -> None:
+    partition = TopicPartition(topics.alarms, 0)
+    began_ms = now_ms()
+    async with Reader(kafka, {partition: None}) as reader:
+
+        async def known() -> int | None:
+            await reader.read(timeout_ms=100)
+            return reader.read_to_end_ms(partition, await reader.position(partition))
+
+        first_ms = await until(known)
+        assert began_ms <= first_ms <= now_ms()
+
+        async def moved() -> bool:
+            return (await known() or 0) > first_ms
+
+        await until(moved)
+        async with PlainProducer(kafka) as producer:
+            await producer.send([Outgoing(topics.alarms, 0, None, b"unread")])
+        await asyncio.sleep(0)
+        position = await reader.position(partition)
+
+        async def unread() -> bool:
+            await reader.read(timeout_ms=0)
+            return reader.read_to_end_ms(partition, position) is None
+
+        await until(unread)
+
+
+async def test_a_kafka_that_does_not_answer_is_an_error_not_silence(
+    kafka: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.kafka.reader.MAX_SILENCE_MS", -1)
+    async with Reader(kafka, {TopicPartition(topics.alarms, 0): None}) as reader:
+        with pytest.raises(ReadError, match="has not answered"):
+            await reader.read(timeout_ms=0)
 
 
 async def test_what_the_log_no_longer_holds_is_told_and_passed_over(
@@ -160,6 +224,17 @@ async def test_a_task_that_ends_in_an_error_is_built_anew(
     async with member(kafka, topics, recorder):
         await until(lambda: recorder.serving == {0, 1, 2, 3})
     assert len(recorder.built) == 5
+
+
+async def test_a_task_that_died_without_a_word_is_built_anew(kafka: str, topics: Topics) -> None:
+    recorder = Recorder()
+    async with member(kafka, topics, recorder) as group:
+        await until(lambda: recorder.serving == {0, 1, 2, 3})
+        for task in asyncio.all_tasks():
+            if task.get_name() == f"{topics.prefix}.g[2]":
+                task.cancel()
+        await until(lambda: recorder.built.count(2) == 2)
+        await until(lambda: group.not_ready() == [])
 
 
 async def test_membership_is_proven_by_a_commit_that_only_a_member_can_make(

@@ -235,6 +235,21 @@ async def test_an_emptied_redis_is_built_anew_from_the_log(
     assert (await store.claim(1)).first_due_ms == far_ms
 
 
+async def test_a_redis_that_is_ahead_of_a_new_log_is_made_anew_from_it(shard: Shard) -> None:
+    """Kafka was made anew, Redis was kept: its cases are of a log that is no more."""
+    store = shard.server.store(HOME)
+    await store.take_over()
+    await store.apply([], 500)
+    at_ms = now_ms()
+    await shard.write(("c1", make_case("c1", step=(at_ms, at_ms + 1))))
+
+    with pytest.raises(OwnershipError, match="the log ends at"):
+        await shard.task().run(ProvenOwnership(shard.topics.cases))
+    async with shard.owner():
+        (deadline,) = await shard.deadlines(1)
+    assert deadline.case_id == "c1"
+
+
 async def test_bad_records_are_dead_letters_and_the_stream_goes_on(shard: Shard) -> None:
     due_ms = now_ms()
     elsewhere = next(

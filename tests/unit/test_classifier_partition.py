@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.classifier.partition import Partition
+from services.classifier.partition import MAX_WAKE_UPS, Partition
 from services.classifier.state import REOPEN_WINDOW_MS
 from shared.documents.fault import Fault
 from shared.documents.internal import Edge, Ruling, Source
@@ -27,9 +27,10 @@ class Desk:
         """One batch, committed; returns what it published."""
         batch = self.partition.stage()
         for record in records:
+            assert batch.follow_clock(record.receipt_ms)
             batch.judge(record)
         if until_ms is not None:
-            batch.follow_clock(until_ms)
+            assert batch.follow_clock(until_ms)
         self.changelog.update(batch.changelog())
         self.partition.apply(batch)
         self.published += batch.faults
@@ -39,6 +40,7 @@ class Desk:
         """One batch whose transaction is aborted."""
         batch = self.partition.stage()
         for record in records:
+            batch.follow_clock(record.receipt_ms)
             batch.judge(record)
 
     def restart(self) -> None:
@@ -135,6 +137,58 @@ def test_a_raise_within_the_window_reopens_the_same_fault_and_a_later_one_opens_
     desk.hear(edge(5, receipt_ms=again_ms + REOPEN_WINDOW_MS))
     assert changes(desk.published)[-3:] == ["cleared", "closed", "opened"]
     assert len({fault.fault_id for fault in desk.published}) == 2
+
+
+def test_the_reopen_window_is_as_long_while_catching_up() -> None:
+    """Another input has moved the task's time an hour ahead of this one."""
+    desk = Desk()
+    desk.hear(edge(1, emu_id="other", receipt_ms=NOON_MS + HOUR_MS))
+    for minute in range(0, 30, 2):
+        desk.hear(edge(10 + minute, receipt_ms=NOON_MS + minute * MINUTE_MS))
+        desk.hear(edge(11 + minute, raised=False, receipt_ms=NOON_MS + (minute + 1) * MINUTE_MS))
+    ours = [fault for fault in desk.published if fault.emu_id == "e1"]
+    assert len({fault.fault_id for fault in ours}) == 1
+
+
+def test_a_raise_after_the_window_is_another_fault_while_catching_up() -> None:
+    desk = Desk()
+    desk.hear(edge(1, emu_id="other", receipt_ms=NOON_MS + HOUR_MS))
+    desk.hear(edge(2))
+    desk.hear(edge(3, raised=False, receipt_ms=NOON_MS + 1))
+    told = desk.hear(edge(4, receipt_ms=NOON_MS + 1 + REOPEN_WINDOW_MS))
+    assert changes(told) == ["closed", "opened"]
+    assert told[0].fault_id != told[1].fault_id
+
+
+def test_a_condition_that_comes_back_graver_is_graded_so() -> None:
+    desk = Desk()
+    desk.hear(edge(1, level="info"))
+    desk.hear(edge(2, level="info", raised=False))
+    (reopened,) = desk.hear(edge(3, level="fault"))
+    assert (reopened.change, reopened.grade) == ("reopened", "B")
+
+
+def test_repeats_leave_no_trace_in_the_list_of_wake_ups() -> None:
+    desk = Desk()
+    for offset in range(1000):
+        desk.hear(edge(offset, receipt_ms=NOON_MS + offset))
+    assert desk.partition.wake_ups <= 2
+
+
+def test_very_many_wake_ups_are_spread_over_batches_and_none_is_lost() -> None:
+    count = 2 * MAX_WAKE_UPS + 10
+    desk = Desk()
+    desk.hear(*(edge(n, emu_id=f"e{n}") for n in range(count)))
+    desk.hear(*(edge(count + n, emu_id=f"e{n}", raised=False) for n in range(count)))
+    closed: list[int] = []
+    finished = False
+    while not finished:
+        batch = desk.partition.stage()
+        finished = batch.follow_clock(NOON_MS + HOUR_MS)
+        desk.partition.apply(batch)
+        closed.append(len(batch.faults))
+    assert closed == [MAX_WAKE_UPS, MAX_WAKE_UPS, 10]
+    assert not desk.partition.conditions
 
 
 def test_a_late_clear_does_not_end_a_newer_raise() -> None:

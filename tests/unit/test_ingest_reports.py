@@ -74,6 +74,18 @@ def test_a_missing_value_is_a_dead_letter() -> None:
     assert letter.reason == "empty"
 
 
+def test_a_dead_letter_fits_its_topic_whatever_came() -> None:
+    large = b"k" * 2_000_000
+    huge = Arrival(1, "emu.alarms", 0, 1, large, b"v" * 9_000_000, RECEIPT_MS)
+    (letter,) = read_arrival(huge)
+    assert isinstance(letter, DeadLetter)
+    assert letter.key is not None
+    assert letter.value is not None
+    assert len(letter.key) + len(letter.value) < 9 * 1024 * 1024
+    headers = dict(letter.headers)
+    assert (headers["truncated"], headers["key_truncated"]) == (b"9000000", b"2000000")
+
+
 def test_one_bad_report_in_a_list_spares_the_others() -> None:
     first, letter, last = read([GOOD, {"emu_id": 1}, {**GOOD, "emu_id": "e3"}])
 

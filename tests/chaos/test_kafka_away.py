@@ -1,0 +1,61 @@
+"""Kafka goes away under the services: they say so, they can be stopped, and nothing is lost."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from deploy.local.servers import RunningServers, running_servers
+from tests.acceptance.stack import Stack, started
+from tests.chaos.test_kill_services import SERVICES, reports
+from tests.conditions import until
+
+# A reader gives up after 10 s of silence.
+TOLD_WITHIN_S = 25
+LEAVES_WITHIN_S = 20
+
+
+@pytest.mark.long
+def test_kafka_goes_away(tmp_path: Path) -> None:
+    """On servers of its own, which nobody else misses."""
+    with asyncio.Runner() as runner:
+        context = running_servers()
+        servers = runner.run(context.__aenter__())
+        try:
+            _run(servers, tmp_path)
+        finally:
+            runner.run(context.__aexit__(None, None, None))
+
+
+def _run(servers: RunningServers, directory: Path) -> None:
+    prefix = f"t{uuid4().hex[:8]}"
+    with started(directory / "state", servers, prefix, {}) as stack:
+        asyncio.run(_go_away(servers, stack))
+
+
+async def _go_away(servers: RunningServers, stack: Stack) -> None:
+    stack.send(*reports(0, 50))
+    await until(lambda: len(stack.pages()) >= 50, what="50 pages")
+    broker = servers.processes["kafka"].identity
+    assert broker is not None
+    broker.send(signal.SIGKILL)
+
+    async def none_ready() -> bool:
+        return not any([await stack.ready(service) for service in SERVICES])
+
+    await until(none_ready, timeout_s=TOLD_WITHIN_S, what="/readyz is 503 everywhere")
+
+    before = {service: stack.pid(service) for service in SERVICES}
+    began_s = time.monotonic()
+    for child in stack.bakvakt.state().children:
+        if child.kind == "service" and child.process is not None:
+            child.process.send(signal.SIGTERM)
+
+    def all_left() -> bool:
+        return not any(stack.pid(service) == before[service] for service in SERVICES)
+
+    await until(all_left, timeout_s=LEAVES_WITHIN_S, what="SIGTERM is followed")
+    assert time.monotonic() - began_s < LEAVES_WITHIN_S
