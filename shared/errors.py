@@ -6,7 +6,8 @@ BakvaktError
 ├── FencedError        somebody else owns this partition now: wait for proof of membership
 ├── ReadError          Kafka cannot be read from: build the task anew
 ├── TransactionError   a transaction failed or its outcome is unknown: build the task anew
-└── OwnershipError     stored state is not what this owner last wrote: build the task anew
+├── OwnershipError     stored state is not what this owner last wrote: build the task anew
+└── TooManyFailures    rules of ours fail on too many records: the partition waits
 """
 
 
@@ -57,3 +58,9 @@ class OwnershipError(BakvaktError):
     """The stored offset is not the one this owner wrote last: another owner is at work."""
 
     reason = "ownership"
+
+
+class TooManyFailures(BakvaktError):
+    """A rule of ours fails on so many records that it is better to wait than to go on without it."""
+
+    reason = "rule_failed"

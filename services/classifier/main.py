@@ -1,6 +1,7 @@
 """Wiring of the classifier."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from aiohttp import web
@@ -9,6 +10,7 @@ from services.classifier.config import ClassifierSettings
 from services.classifier.task import ClassifierTask
 from shared.catalogue import Catalogue, load_catalogue
 from shared.config import load
+from shared.failures import FailureLimit
 from shared.kafka.group import Group
 from shared.kafka.ready import wait_for_kafka
 from shared.kafka.topics import Topics
@@ -27,6 +29,7 @@ class ClassifierService:
         self.port = settings.port
         self.log = settings.log
         self._group: Group | None = None
+        self._failures = defaultdict[int, FailureLimit](FailureLimit)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Member of the group that shares the partitions of `bakvakt.alarms` out."""
@@ -55,8 +58,8 @@ class ClassifierService:
         """None of its own yet."""
         return ()
 
-    def _build_task(self, _partition: int) -> ClassifierTask:
-        return ClassifierTask(self._settings, self._catalogue)
+    def _build_task(self, partition: int) -> ClassifierTask:
+        return ClassifierTask(self._settings, self._catalogue, self._failures[partition])
 
 
 def build(environ: Mapping[str, str]) -> ClassifierService:

@@ -22,6 +22,7 @@ from shared.documents.dead_letter import DeadLetter, make_dead_letter
 from shared.documents.fault import GRADES, encode_fault
 from shared.documents.internal import InternalRecord, decode_internal
 from shared.errors import RecordError
+from shared.failures import FailureLimit
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
 from shared.kafka.producer import FencedProducer, Outgoing, bury
@@ -36,6 +37,7 @@ READ_TIMEOUT_MS = 200
 MAX_BATCH_RECORDS = 5_000
 # Records that change nothing (redeliveries) still move the offset, but not each at once.
 OFFSET_INTERVAL_MS = 1_000
+RULE_FAILED = "rule_failed"
 
 
 class ClassifierTask:
@@ -45,8 +47,11 @@ class ClassifierTask:
     is read to an end that nobody can move; the input is read on from the offset found there.
     """
 
-    def __init__(self, settings: ClassifierSettings, catalogue: Catalogue) -> None:
+    def __init__(
+        self, settings: ClassifierSettings, catalogue: Catalogue, failures: FailureLimit
+    ) -> None:
         self._settings = settings
+        self._failures = failures
         self._topics = Topics(settings.prefix)
         self._partition = Partition(catalogue)
         self._committed_ms = 0
@@ -61,11 +66,13 @@ class ClassifierTask:
             await self._restore(p)
             async with Reader(kafka, {alarms: self._partition.meta.offset}) as reader:
                 RESTORE_SECONDS.observe(time.monotonic() - began_s)
-                ownership.ready = True
+                # Where it was the rules that stopped the last task, this one has to get past that place.
+                ownership.ready = not self._failures.reached
                 self._tell_open(p)
                 try:
                     while not ownership.ended:
                         await self._step(producer, reader, alarms)
+                        ownership.ready = not self._failures.reached
                         ownership.processed = self._partition.meta.offset
                 finally:
                     for grade in GRADES:
@@ -111,6 +118,7 @@ class ClassifierTask:
             moved = batch.meta.offset != self._partition.meta.offset
             if not moved or now_ms() - self._committed_ms < OFFSET_INTERVAL_MS:
                 return
+        self._failures.note(now_ms(), sum(letter.reason == RULE_FAILED for letter in letters))
         with COMMIT_SECONDS.time():
             await producer.commit(self._outgoing(p, batch, letters))
         self._committed_ms = now_ms()
@@ -153,7 +161,7 @@ class ClassifierTask:
             batch.judge(alarm)
         except Exception as error:
             log.exception("a rule failed", partition=record.partition, offset=record.offset)
-            return self._bury(RecordError("rule_failed", repr(error)), record)
+            return self._bury(RecordError(RULE_FAILED, repr(error)), record)
         return None
 
     def _bury(self, error: RecordError, record: Record) -> DeadLetter:

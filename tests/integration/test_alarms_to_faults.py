@@ -160,6 +160,24 @@ async def test_a_coordinator_that_does_not_know_the_offset_yet_is_asked_again(
     assert len(await read_topic(stage.kafka, stage.topics.alarms)) == 2
 
 
+async def test_a_rule_that_fails_again_and_again_stops_the_partition_and_loses_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    alarms = [report(1, emu_id=f"emu-{number}") for number in range(150)]
+    with monkeypatch.context() as broken:
+        broken.setattr("services.classifier.partition.judge_edge", fail)
+        classifier = stage.classifier()
+        async with running(stage.ingest(), classifier):
+            await stage.send(alarms)
+            await until(classifier.not_ready)
+        assert await read_topic(stage.kafka, stage.topics.dead_letters) == []
+    async with running(stage.classifier()):
+        await until(lambda: _count(stage, 150))
+
+
 async def test_an_input_topic_of_our_own_is_refused(prefix: str) -> None:
     environ = {"BAKVAKT_PREFIX": prefix, "BAKVAKT_INPUT_TOPICS": f"x,{prefix}.dead-letters"}
     with pytest.raises(ConfigError, match="dead-letters is a topic of our own"):

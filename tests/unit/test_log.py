@@ -1,5 +1,6 @@
 """What reaches the log, and what must not."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +43,19 @@ def test_traceback_in_the_log_shows_no_variables(form: str) -> None:
         assert told in result.stderr
     assert result.stderr.count("OSError: no route") == 2
     assert "hunter2" not in result.stderr
+
+
+def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM + "print('went on')\n"],
+        cwd=Path(__file__).parents[2],
+        env={"FORM": "json", "PASSWORD": "hunter2"},
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert result.stdout == "went on\n"
