@@ -1,6 +1,7 @@
 """One partition of dispatch, from take-over to loss."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from services.dispatch.webhook import Delivery
 from shared.documents.deadline import Deadline
 from shared.documents.fault import Fault
 from shared.errors import RecordError
+from shared.failures import FailureLimit
 from shared.kafka.group import Ownership
 from shared.kafka.producer import FencedProducer
 from shared.kafka.reader import Reader, Record
@@ -52,6 +54,10 @@ class Context:
     """Where people reach dispatch, for the links in pages."""
 
     pagers: dict[int, Pager] = field(default_factory=dict[int, Pager])
+    failures: defaultdict[int, FailureLimit] = field(
+        default_factory=lambda: defaultdict[int, FailureLimit](FailureLimit)
+    )
+    """Of each partition; they outlive its tasks."""
 
     def changes(self, partition: int) -> Changes:
         return Changes(self.topics, partition, self.url)
@@ -75,6 +81,7 @@ class DispatchTask:
         self._context = context
         self._partition = partition
         self._bells = context.bells[partition]
+        self._failures = context.failures[partition]
         self._next: store.Offsets = {}
 
     async def run(self, ownership: Ownership) -> None:
@@ -92,7 +99,8 @@ class DispatchTask:
             await ownership.prove()
             if ownership.ended:
                 return
-            ownership.ready = True
+            # Where it was the rules that stopped the last task, this one has to get past that place first.
+            ownership.ready = not self._failures.reached
             log.info("partition taken over", partition=partition, next=offsets)
             relay = Relay(
                 context.engine,
@@ -140,12 +148,14 @@ class DispatchTask:
     async def _apply_for(self, ownership: Ownership, records: Sequence[Record]) -> None:
         if records:
             await self.apply(records)
+            ownership.ready = True
             ownership.processed = self._next[self._context.topics.faults]
 
     async def apply(self, records: Sequence[Record]) -> None:
         """Judge `records` and commit what they cause, with the offsets behind them.
 
-        Raises OwnershipError when somebody else has read on in our place; nothing is changed then.
+        Raises OwnershipError when somebody else has read on in our place, and TooManyFailures; nothing is
+        changed then.
         """
         events = [event for record in records if (event := self._read(record)) is not None]
         new = {record.topic: record.offset + 1 for record in records}
@@ -153,7 +163,9 @@ class DispatchTask:
             async with transaction(self._context.engine) as connection:
                 await store.lock_inputs(connection, self._partition, self._next)
                 batch = await self._load(connection, events)
-                batch.judge(events, now_ms())
+                at_ms = now_ms()
+                batch.judge(events, at_ms)
+                self._check_failures(batch, at_ms)
                 await store.write(connection, batch.changes)
                 await store.move_inputs(connection, self._partition, self._next, new)
         self._next = {**self._next, **new}
@@ -167,6 +179,14 @@ class DispatchTask:
             return Event(record, error)
         return None if document is None else Event(record, document)
 
+    def _check_failures(self, batch: Batch, at_ms: int) -> None:
+        """Raises TooManyFailures where a rule of ours fails so often that waiting is better."""
+        causes = [error.__cause__ for _, error in batch.refused if error.reason == RULE_FAILED]
+        if causes:
+            # One traceback for all: they are nearly always the same, and they cost ms.
+            log.error("a rule failed", partition=self._partition, exc_info=causes[0])
+        self._failures.note(at_ms, len(causes))
+
     def _tell(self, batch: Batch) -> None:
         for outcome, count in batch.outcomes.items():
             DEADLINES.labels(outcome).inc(count)
@@ -179,8 +199,6 @@ class DispatchTask:
                 offset=record.offset,
                 reason=error.reason,
                 detail=error.detail,
-                # A record that we cannot use is its writer's bug, a rule that raises is ours.
-                exc_info=error.__cause__ if error.reason == RULE_FAILED else None,
             )
 
     async def _load(self, connection: AsyncConnection, events: Sequence[Event]) -> Batch:

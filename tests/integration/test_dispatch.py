@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -119,6 +120,34 @@ async def test_what_cannot_be_used_is_a_dead_letter_and_the_stream_goes_on(stage
     assert reasons == [b"not_json", b"wrong_partition"]
     assert (letters[0].key, letters[0].value) == (b"f1", b"no fault")
     assert dict(letters[0].headers)["topic"] == stage.topics.faults.encode()
+
+
+async def test_rules_that_fail_too_often_stop_the_partition_before_anything_is_lost(
+    stage: Stage,
+) -> None:
+    bad = [fault_now(number, clocks_from="9999-12-31T23:59:59.999Z") for number in range(101)]
+    good = fault_now(200)
+
+    async def stopped_again() -> bool:
+        group = f"{stage.topics.prefix}.dispatch"
+        series = f'bakvakt_task_restarts_total{{group="{group}",reason="rule_failed"}} '
+        _, _, count = (await stage.metrics(url)).partition(series)
+        return bool(count) and float(count.partition("\n")[0]) >= 2
+
+    async with stage.dispatch() as url, aiohttp.ClientSession(url) as session:
+        await stage.publish(*bad[:100])
+        await until(lambda: stage.rows("SELECT 1 FROM inputs WHERE next >= 100"))
+        await stage.settled()
+        await stage.publish(bad[100], good)
+        await until(stopped_again)
+        async with session.get("/readyz") as response:
+            assert response.status == 503
+        letters = await stage.read(stage.topics.dead_letters)
+    assert {dict(letter.headers)["reason"] for letter in letters} == {b"rule_failed"}
+    assert len(letters) == 100
+    assert await stage.rows("SELECT 1 FROM cases") == []
+    async with stage.dispatch():  # as with a version that can judge them: these few pass
+        await stage.paged(good)
 
 
 async def test_failing_receiver_gets_the_same_page_again(stage: Stage) -> None:
