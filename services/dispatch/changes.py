@@ -45,6 +45,7 @@ class PageRow(NamedTuple):
     message_id: str
     case_id: str
     partition: int
+    grade: str
     step: int
     level: int
     person: str
@@ -101,7 +102,7 @@ class Changes:
         if decision.case is not None and decision.page is not None:
             # First, for it is where an error is likeliest: nothing is half decided then.
             body = render_page(decision.case, fault, decision.page, self.url)
-            self.pages.append(self._page_row(case_id, decision.page, body, caused_ms, now_ms))
+            self.pages.append(self._page_row(decision.case, decision.page, body, caused_ms, now_ms))
         if decision.case is not None:
             self._add_case(decision.case, now_ms)
         self.log += log
@@ -142,12 +143,13 @@ class Changes:
         )
 
     def _page_row(
-        self, case_id: str, page: Page, body: bytes, caused_ms: int, now_ms: int
+        self, case: Case, page: Page, body: bytes, caused_ms: int, now_ms: int
     ) -> PageRow:
         return PageRow(
-            message_id=message_id_of(case_id, page.step),
-            case_id=case_id,
+            message_id=message_id_of(case.case_id, page.step),
+            case_id=case.case_id,
             partition=self.partition,
+            grade=case.grade,
             step=page.step,
             level=page.level,
             person=page.person,

@@ -24,6 +24,7 @@ log = structlog.get_logger()
 CLAIM_MS = int(TIMEOUT_S * 1000) + 3_000
 FIRST_BACKOFF_MS = 1_000
 LONGEST_BACKOFF_MS = 60_000
+URGENT = ("A", "B")
 
 _decode_body = json.Decoder(PageBody).decode
 
@@ -44,6 +45,8 @@ def backoff_ms(attempts: int) -> int:
 class Pager:
     """Promise: each page is delivered at least once, and tried until it is; its id is always the same.
 
+    The gravest go first, and C and D never take all places: an A does not wait for a flood of D.
+
     One of a partition for the whole life of the process: what is under way when a task fails is neither cut
     nor tried a second time, and what became of it is written down by the next task.
     """
@@ -55,7 +58,7 @@ class Pager:
         self._delivery = delivery
         self._partition = partition
         self._bell = bell
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], DuePage] = {}
         self._results: list[Result] = []
         # A partition that is lost and given back at once has two tasks for a moment.
         self._running = asyncio.Lock()
@@ -64,18 +67,19 @@ class Pager:
         """Deliver until the ownership ends; what is under way then is waited for and written down."""
         async with self._running:
             while not ownership.ended:
-                for page in await self._turn(self._delivery.at_once - len(self._under_way)):
+                for page in await self._turn():
                     task = asyncio.create_task(self._deliver(page), name=f"page {page.message_id}")
-                    self._under_way.add(task)
+                    self._under_way[task] = page
                     task.add_done_callback(self._finish)
                 await self._bell.wait()
             if self._under_way:
                 await asyncio.wait(self._under_way)
-            await self._turn(0)
+            await self._turn(claim=False)
 
-    async def _turn(self, free: int) -> list[DuePage]:
-        """Write down what became of the tries, and claim up to `free` pages that are due."""
+    async def _turn(self, *, claim: bool = True) -> list[DuePage]:
+        """Write down what became of the tries, and claim as many pages that are due as have a place."""
         results = list(self._results)
+        free = self._delivery.at_once - len(self._under_way) if claim else 0
         if not results and not free:
             return []
         async with transaction(self._engine) as connection:
@@ -86,21 +90,32 @@ class Pager:
         return claimed
 
     async def _claim(self, connection: AsyncConnection, free: int, at_ms: int) -> list[DuePage]:
-        due = (
-            select(pages.c.message_id)
+        query = (
+            select(pages.c.message_id, pages.c.grade)
             .where(pages.c.partition == self._partition, pages.c.sent_ms.is_(None))
             .where(pages.c.next_try_ms <= at_ms)
-            .order_by(pages.c.next_try_ms)
+            .order_by(pages.c.grade, pages.c.next_try_ms)
             .limit(free)
             .with_for_update(skip_locked=True)
         )
+        due = (await connection.execute(query)).all()
+        urgent = [message_id for message_id, grade in due if grade in URGENT]
+        others = [message_id for message_id, grade in due if grade not in URGENT]
+        taken = urgent + others[: self._free_for_others()]
+        if not taken:
+            return []
         claimed = await connection.execute(
             update(pages)
-            .where(pages.c.message_id.in_(due))
+            .where(pages.c.message_id.in_(taken))
             .values(attempts=pages.c.attempts + 1, next_try_ms=at_ms + CLAIM_MS)
-            .returning(pages.c.message_id, pages.c.body, pages.c.attempts, pages.c.caused_ms)
+            .returning(*(pages.c[name] for name in DuePage._fields))
         )
         return [DuePage(*row) for row in claimed]
+
+    def _free_for_others(self) -> int:
+        """How many pages of C and D may be claimed, if there is room for them at all."""
+        places = self._delivery.at_once - self._delivery.kept_for_urgent
+        return max(0, places - sum(page.grade not in URGENT for page in self._under_way.values()))
 
     async def _record(self, connection: AsyncConnection, results: list[Result]) -> None:
         statement = (
@@ -139,7 +154,7 @@ class Pager:
         _tell(result)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+        del self._under_way[task]
         self._bell.ring()
 
 

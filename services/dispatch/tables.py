@@ -65,6 +65,8 @@ pages = Table(
     Column("message_id", Text, primary_key=True),
     Column("case_id", Text, nullable=False),
     Column("partition", Integer, nullable=False),
+    # Of the case when the step was decided: the gravest are delivered first.
+    Column("grade", Text, nullable=False),
     Column("step", Integer, nullable=False),
     Column("level", Integer, nullable=False),
     Column("person", Text, nullable=False),
@@ -83,6 +85,7 @@ pages = Table(
 Index(
     "pages_pending",
     pages.c.partition,
+    pages.c.grade,
     pages.c.next_try_ms,
     postgresql_where=pages.c.sent_ms.is_(None),
 )

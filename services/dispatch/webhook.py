@@ -17,6 +17,7 @@ class DuePage(NamedTuple):
     """A page that is to be delivered now, for the `attempts`-th time."""
 
     message_id: str
+    grade: str
     body: str
     attempts: int
     caused_ms: int
@@ -32,6 +33,9 @@ class Delivery(Protocol):
     at_once: int
     """How many may be under way at the same time for one partition."""
 
+    kept_for_urgent: int
+    """How many of these are for pages of grades A and B alone."""
+
     async def deliver(self, page: DuePage, now_ms: int) -> None:
         """Return once the page is taken; raises DeliveryError otherwise."""
         ...
@@ -45,6 +49,7 @@ class LogOnly:
     """No receiver: the log line that each page makes is all there is."""
 
     at_once = 500
+    kept_for_urgent = 0
 
     async def deliver(self, page: DuePage, now_ms: int) -> None:
         return
@@ -57,6 +62,7 @@ class Webhook:
     """POSTs pages to one URL, signed by the Standard Webhooks convention."""
 
     at_once = 8
+    kept_for_urgent = 2
 
     def __init__(self, url: str, key: bytes) -> None:
         self._session: aiohttp.ClientSession | None = None

@@ -176,6 +176,31 @@ async def test_slow_receiver_delays_no_other_fault(stage: Stage) -> None:
         await stage.paged(slow)
 
 
+async def test_urgent_page_does_not_wait_for_a_flood_of_others(stage: Stage) -> None:
+    others = [fault_now(number, grade="D") for number in range(20)]
+    urgent = fault_now(20, grade="A")
+    stage.receiver.hold = lambda page: page["grade"] == "D"
+    async with stage.dispatch():
+        await stage.publish(*others)
+        await until(lambda: len(stage.receiver.pages) >= 6)
+        await stage.publish(urgent)
+        # The others are held until they have taken longer than a page may take, 5 s.
+        await until(lambda: stage.receiver.steps(urgent.emu_id), timeout_s=3.0)
+        assert [page["grade"] for page in stage.receiver.pages] == ["D"] * 6 + ["A"]
+
+
+async def test_gravest_pages_go_first(stage: Stage) -> None:
+    faults = [fault_now(number, grade=grade) for number, grade in enumerate("DDDDDDDDBADBADBA")]
+    stage.receiver.hold = lambda _: True
+    await stage.publish(*faults)
+    async with stage.dispatch():
+        await until(lambda: len(stage.receiver.pages) >= 8)
+        grades = sorted(page["grade"] for page in stage.receiver.pages)
+        assert grades == ["A", "A", "A", "B", "B", "B", "D", "D"]
+        stage.receiver.release.set()
+        await stage.settled()
+
+
 async def test_connections_that_are_cut_lose_nothing_and_page_nobody_twice(stage: Stage) -> None:
     first, second = fault_now(1), fault_now(2)
     stage.receiver.hold = lambda page: page["emu_id"] == first.emu_id

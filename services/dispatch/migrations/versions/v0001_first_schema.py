@@ -44,6 +44,7 @@ STATEMENTS = (
         message_id text PRIMARY KEY,
         case_id text NOT NULL,
         partition integer NOT NULL,
+        grade text NOT NULL,
         step integer NOT NULL,
         level integer NOT NULL,
         person text NOT NULL,
@@ -58,7 +59,7 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX pages_by_case ON pages (case_id)",
-    "CREATE INDEX pages_pending ON pages (partition, next_try_ms) WHERE sent_ms IS NULL",
+    "CREATE INDEX pages_pending ON pages (partition, grade, next_try_ms) WHERE sent_ms IS NULL",
     """
     CREATE TABLE case_log (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
