@@ -42,11 +42,14 @@ class Pages:
         self._file = file
         self._shown: OrderedDict[str, ShownPage] = OrderedDict()
         if file.exists():
-            with file.open("rb") as lines:
+            with file.open("r+b") as lines:
+                whole_bytes = 0
                 for line in lines:
-                    # The last line is cut where the receiver was killed.
                     if line.endswith(b"\n"):
+                        whole_bytes += len(line)
                         self._show(msgspec.json.decode(line, type=ReceivedPage))
+                # The last line is cut where the receiver was killed; the next one must not go on in it.
+                lines.truncate(whole_bytes)
 
     def add(self, received: ReceivedPage) -> None:
         """Keep a page; when this returns it is in the file."""

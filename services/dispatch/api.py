@@ -1,5 +1,6 @@
 """What people see of cases and do with them, over HTTP. Only for this host until there is log-in."""
 
+import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Literal, TypeVar, get_args, get_type_hints
 
@@ -9,11 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.dispatch.actions import NotAllowed
 from services.dispatch.database import DatabaseError, transaction
+from services.dispatch.inbox import LONGEST_ID
 from services.dispatch.orders import NoSuchCase, Orders
-from services.dispatch.queries import list_cases, read_case_file
+from services.dispatch.queries import find_place, list_cases, read_case_file
 from shared.documents.case import Case, CaseState
 from shared.documents.fault import GRADES
 
+# The control characters that people's words may hold.
+LINE_ENDS = "\n\r\t"
 STATES: tuple[str, ...] = get_args(CaseState)
 DEFAULT_LIMIT = 50
 LONGEST_LIST = 500
@@ -85,24 +89,32 @@ class CaseApi:
             if name not in {"state", "grade", "limit", "after"}
         ]
         limit_text = query.get("limit", str(DEFAULT_LIMIT))
-        limit = int(limit_text) if limit_text.isascii() and limit_text.isdigit() else 0
+        # Short enough to be a number of that size: Python refuses to read thousands of digits.
+        short = len(limit_text) <= len(str(LONGEST_LIST))
+        limit = int(limit_text) if short and limit_text.isascii() and limit_text.isdigit() else 0
         if not 1 <= limit <= LONGEST_LIST:
-            problems.append(f"limit: {limit_text!r} is no number from 1 to {LONGEST_LIST}")
+            problems.append(f"limit: {limit_text[:20]!r} is no number from 1 to {LONGEST_LIST}")
+        after = query.get("after")
+        if after is not None and not _may_be_id(after):
+            problems.append("after: is no case's id")
         if problems:
             raise BadRequest(problems)
         async with transaction(self._engine) as connection:
+            place = None if after is None else await find_place(connection, after)
+            if after is not None and place is None:
+                raise BadRequest([f"after: there is no case {after}"])
             docs = await list_cases(
                 connection,
                 state=query.get("state"),
                 grade=query.get("grade"),
                 limit=limit,
-                after=query.get("after"),
+                after=place,
             )
         last = msgspec.json.decode(docs[-1], type=Case).case_id if len(docs) == limit else None
         return _json({"cases": docs, "next": last})
 
     async def _show(self, request: web.Request) -> web.Response:
-        case_id = request.match_info["case_id"]
+        case_id = _case_id(request)
         async with transaction(self._engine) as connection:
             case_file = await read_case_file(connection, case_id)
         if case_file is None:
@@ -111,15 +123,13 @@ class CaseApi:
 
     async def _acknowledge(self, request: web.Request) -> web.Response:
         body = await _read_body(request, Acknowledge)
-        return _json(
-            await self._orders.acknowledge(request.match_info["case_id"], body.by, body.note)
-        )
+        return _json(await self._orders.acknowledge(_case_id(request), body.by, body.note))
 
     async def _resolve(self, request: web.Request) -> web.Response:
         body = await _read_body(request, Resolve)
         return _json(
             await self._orders.resolve(
-                request.match_info["case_id"],
+                _case_id(request),
                 body.by,
                 body.reason,
                 clear=body.ruling == "clear",
@@ -128,7 +138,19 @@ class CaseApi:
 
     async def _close(self, request: web.Request) -> web.Response:
         body = await _read_body(request, Close)
-        return _json(await self._orders.close(request.match_info["case_id"], body.by, body.reason))
+        return _json(await self._orders.close(_case_id(request), body.by, body.reason))
+
+
+def _case_id(request: web.Request) -> str:
+    """The one in the path; raises NoSuchCase for what cannot be one."""
+    case_id = request.match_info["case_id"]
+    if not _may_be_id(case_id):
+        raise NoSuchCase("of an id like this")
+    return case_id
+
+
+def _may_be_id(text: str) -> bool:
+    return 1 <= len(text) <= LONGEST_ID and text.isprintable()
 
 
 def _answering(handler: Handler) -> Handler:
@@ -186,12 +208,13 @@ async def _read_body(request: web.Request, kind: type[Body]) -> Body:
 
 
 def _checked_text(value: object) -> object:
-    """What cannot be kept or shown is refused; lines may end."""
+    """What cannot be kept is refused, and what would drive a terminal; all languages are welcome."""
     if isinstance(value, str):
         if not value.strip():
             raise ValueError("is empty")
-        if not value.replace("\n", "").replace("\t", "").isprintable():
-            raise ValueError("holds characters that cannot be printed")
+        # Cc: control characters, Cs: halves of characters.
+        if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in LINE_ENDS for c in value):
+            raise ValueError("holds control characters")
     return value
 
 

@@ -16,6 +16,8 @@ from shared.config import PREFIX, Secret, Settings, load
 from shared.errors import ConfigError
 from shared.policy import load_policy
 
+SHORTEST_KEY_BYTES = 16
+
 Loaded = TypeVar("Loaded")
 HttpUrl = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s]*[^/\s]/?$")]
 
@@ -106,6 +108,14 @@ def _read_key(webhook_url: str | None, secret: str | None) -> bytes:
             [f"{PREFIX}WEBHOOK_SECRET is not set: without it nobody can tell that a page is ours"]
         )
     try:
-        return signing_key(secret or "")
+        key = signing_key(secret or "")
     except ValueError as error:
         raise ConfigError([f"{PREFIX}WEBHOOK_SECRET: {error}"]) from error
+    if secret and len(key) < SHORTEST_KEY_BYTES:
+        raise ConfigError(
+            [
+                f"{PREFIX}WEBHOOK_SECRET: is a key of {len(key)} bytes, it needs at least"
+                f" {SHORTEST_KEY_BYTES}: whoever guesses it can send pages in our name"
+            ]
+        )
+    return key

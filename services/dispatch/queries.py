@@ -50,23 +50,36 @@ class Backlog(NamedTuple):
     oldest_ms: int | None
 
 
+class Place(NamedTuple):
+    """Where a case stands among all of them."""
+
+    opened_ms: int
+    case_id: str
+
+
+async def find_place(connection: AsyncConnection, case_id: str) -> Place | None:
+    """None where there is no such case."""
+    query = select(cases.c.opened_ms, cases.c.case_id).where(cases.c.case_id == case_id)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Place(row.opened_ms, row.case_id)
+
+
 async def list_cases(
     connection: AsyncConnection,
     *,
     state: str | None,
     grade: str | None,
     limit: int,
-    after: str | None,
+    after: Place | None,
 ) -> list[msgspec.Raw]:
-    """Case documents, newest first; `after`: those that follow this case in that order."""
+    """Case documents, newest first; `after`: those that follow this place in that order."""
     query = select(cast(cases.c.doc, Text))
     if state is not None:
         query = query.where(cases.c.state == state)
     if grade is not None:
         query = query.where(cases.c.grade == grade)
     if after is not None:
-        last = select(cases.c.opened_ms, cases.c.case_id).where(cases.c.case_id == after)
-        query = query.where(tuple_(cases.c.opened_ms, cases.c.case_id) < last.scalar_subquery())
+        query = query.where(tuple_(cases.c.opened_ms, cases.c.case_id) < after)
     query = query.order_by(cases.c.opened_ms.desc(), cases.c.case_id.desc()).limit(limit)
     return [_raw(doc) for (doc,) in await connection.execute(query)]
 

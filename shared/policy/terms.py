@@ -140,6 +140,11 @@ def _longer_than_promised(policy: Policy, default: Policy) -> list[str]:
                     f"grade.{grade}.{name}: {getattr(own, name)} is longer than {longest}; "
                     "a contract may shorten the times of A and B, never lengthen them"
                 )
+        if own.severity != promised.severity:
+            problems.append(
+                f"grade.{grade}.severity: must stay {promised.severity!r}: "
+                "A is solved as a major failure and B as a general one for everybody"
+            )
         if own.resolution != promised.resolution:
             problems.append(
                 f"grade.{grade}.resolution: must stay {promised.resolution!r}: "

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiokafka import TopicPartition
 from msgspec.structs import replace
 from psycopg.sql import SQL, Identifier
+from yarl import URL
 
 from deploy.local.signature import signing_key, verify
 from services.dispatch.main import build
@@ -212,7 +213,7 @@ async def http(url: str) -> AsyncGenerator[Callable[..., Any]]:
     async with aiohttp.ClientSession(url) as session:
 
         async def ask(
-            method: str, path: str, body: object = None, **options: Any
+            method: str, path: str | URL, body: object = None, **options: Any
         ) -> tuple[int, Any]:
             options = {"json": body} | options if body is not None else options
             async with session.request(method, path, **options) as response:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
+from yarl import URL
 
 from shared.documents.internal import Ruling, decode_internal
 from tests.conditions import until
@@ -120,7 +121,15 @@ async def test_wrong_requests_say_everything_that_is_wrong(stage: Stage) -> None
         assert status == 400
         for name in ("state:", "grade:", "limit:", "order:"):
             assert name in error["detail"]
-        for bad in ("no json", "[]", '{"by": "a\\u0000b"}', '{"by": " "}'):
+        for bad in (
+            "no json",
+            "[]",
+            '{"by": "a\\u0000b"}',
+            '{"by": "a\\u001b[2J"}',
+            '{"by": "a\\u0085"}',
+            '{"by": "a\\ud800"}',
+            '{"by": " "}',
+        ):
             status, _ = await ask(
                 "POST",
                 f"{path}/acknowledge",
@@ -136,10 +145,30 @@ async def test_wrong_requests_say_everything_that_is_wrong(stage: Stage) -> None
             headers={"content-type": "text/plain"},
         )
         assert (status, "content-type" in error["detail"]) == (400, True)
-        assert (await ask("GET", "/v1/cases/c0"))[0] == 404
-        assert (await ask("POST", "/v1/cases/c0/acknowledge", {"by": "Ada"}))[0] == 404
+        assert (await ask("GET", "/v1/cases?limit=" + "1" * 5000))[0] == 400
+        for after in ("c0", "", "a%00b", "x" * 129):
+            status, error = await ask("GET", URL(f"/v1/cases?after={after}", encoded=True))
+            assert (status, "after:" in error["detail"]) == (400, True), after
+        for wrong in ("c0", "a%00b", "%ED%A0%80", "x" * 129):
+            ill_formed = URL(f"/v1/cases/{wrong}", encoded=True)
+            assert (await ask("GET", ill_formed))[0] == 404, wrong
+            status, _ = await ask("POST", ill_formed / "acknowledge", {"by": "Ada"})
+            assert status == 404, wrong
         _, shown = await ask("GET", path)
         assert shown["case"]["state"] == "open"
+
+
+async def test_words_of_all_languages_are_kept_as_they_were_written(stage: Stage) -> None:
+    words = "\u0645\u06cc\u200c\u0622\u06cc\u0645\u00a0\U0001f468\u200d\U0001f692\r\n\ta line of its own"
+    fault = fault_now()
+    path = f"/v1/cases/{case_id(fault)}"
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(fault)
+        await stage.paged(fault)
+        status, _ = await ask("POST", f"{path}/acknowledge", {"by": "Ada", "note": words})
+        assert status == 200
+        _, shown = await ask("GET", path)
+        assert shown["log"][-1]["detail"] == words
 
 
 async def test_revisions_of_a_case_come_to_kafka_in_their_order(stage: Stage) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from deploy.local.receiver import Pages, application
+from deploy.local.receiver import Pages, ReceivedPage, application
 from deploy.local.signature import signing_key
 
 SECRET = "a secret of the tests"
@@ -73,6 +73,9 @@ async def test_pages_outlive_the_receiver_even_if_it_was_killed_while_writing(
         lines.write('{"received_at": "2026-')
     (page,) = Pages(tmp_path / "pages").newest_first()
     assert page.message_id == "m1"
+    Pages(tmp_path / "pages").add(ReceivedPage(received_at="now", message_id="m2", page={}))
+    again = Pages(tmp_path / "pages").newest_first()
+    assert [page.message_id for page in again] == ["m2", "m1"]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,10 @@ async def test_pages_outlive_the_receiver_even_if_it_was_killed_while_writing(
         (lambda: {"webhook-id": "m2"}, "does not fit"),
         (lambda: {"webhook-id": ""}, "must all be there"),
         (lambda: {"webhook-timestamp": "soon"}, "whole number"),
+        (lambda: {"webhook-timestamp": "1" * 5000}, "whole number"),
+        # As bytes that are no text come out of a header.
+        (lambda: {"webhook-signature": "v1,\udcff"}, "does not fit"),
+        (lambda: {"webhook-id": "m\udcff"}, "does not fit"),
         # Made when the test runs: the whole run may take longer than the tolerance.
         (lambda: headers(BODY, timestamp_s=int(time.time()) - 301), "more than 300 s"),
         (lambda: headers(BODY, timestamp_s=int(time.time()) + 400), "more than 300 s"),

@@ -27,7 +27,7 @@ def test_password_and_secret_are_never_shown() -> None:
     environ = {
         **POSTGRES,
         "BAKVAKT_WEBHOOK_URL": "https://pages.example/",
-        "BAKVAKT_WEBHOOK_SECRET": "correct horse",
+        "BAKVAKT_WEBHOOK_SECRET": "correct horse battery",
     }
     shown = repr(load_configuration(environ).settings)
     assert "hunter2" not in shown
@@ -82,6 +82,13 @@ def test_options_of_postgres_are_taken() -> None:
 def test_secret_in_base64_must_be_base64() -> None:
     with pytest.raises(ConfigError, match="WEBHOOK_SECRET"):
         load_configuration({**POSTGRES, "BAKVAKT_WEBHOOK_SECRET": "whsec_*"})
+
+
+@pytest.mark.parametrize("secret", ["x" * 15, "whsec_" + "eHh4" * 5])
+def test_short_key_is_a_wrong_setting(secret: str) -> None:
+    with pytest.raises(ConfigError, match="of 15 bytes") as raised:
+        load_configuration({**POSTGRES, "BAKVAKT_WEBHOOK_SECRET": secret})
+    assert secret not in str(raised.value)
 
 
 def test_desk_that_the_roster_does_not_name_is_served_by_the_default_one(tmp_path: Path) -> None:

@@ -97,6 +97,17 @@ def test_no_contract_lengthens_a_time_of_a_or_b(tmp_path: Path, grade: str, key:
         load_policy(path)
 
 
+@pytest.mark.parametrize("grade", ["A", "B"])
+@pytest.mark.parametrize("severity", ["major", "general", "none"])
+def test_severity_of_a_and_b_stays(tmp_path: Path, grade: Grade, severity: str) -> None:
+    path = write(tmp_path, f'[grade.{grade}]\nseverity = "{severity}"\n')
+    if severity == load_policy(None).grades[grade].severity:
+        assert load_policy(path) == load_policy(None)
+        return
+    with pytest.raises(ConfigError, match=f"grade.{grade}.severity: must stay"):
+        load_policy(path)
+
+
 def test_contract_may_lengthen_c_and_d(tmp_path: Path) -> None:
     path = write(tmp_path, "[grade.C]\nresponse_s = 90000\n[grade.D]\nprocessing_s = 90000\n")
     assert load_policy(path).grades["C"].response_s == 90_000
