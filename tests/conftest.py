@@ -7,6 +7,10 @@ from uuid import uuid4
 import pytest
 
 from deploy.local.servers import RunningServers, running_servers
+from shared.log import configure_log
+
+# As in production: structlog's own default prints the variables of each frame, at a second a traceback.
+configure_log("json", "tests")
 
 
 @pytest.fixture(scope="session")

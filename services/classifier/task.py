@@ -55,6 +55,7 @@ class ClassifierTask:
         self._topics = Topics(settings.prefix)
         self._partition = Partition(catalogue)
         self._committed_ms = 0
+        self._failed = False
 
     async def run(self, ownership: Ownership) -> None:
         """See shared.kafka.group.PartitionTask."""
@@ -72,6 +73,8 @@ class ClassifierTask:
                 try:
                     while not ownership.ended:
                         await self._step(producer, reader, alarms)
+                        # Each time: a former task of this partition, ending late, may have withdrawn it.
+                        self._tell_open(p)
                         ownership.ready = not self._failures.reached
                         ownership.processed = self._partition.meta.offset
                 finally:
@@ -82,6 +85,7 @@ class ClassifierTask:
         """Read what has come, judge it, commit it; in several batches where very much is due."""
         read = await reader.read(timeout_ms=READ_TIMEOUT_MS, max_records=MAX_BATCH_RECORDS)
         records = deque(read)
+        self._failed = False
         position = await reader.position(alarms)
         # Where all input is read, time goes on without records.
         end_ms = reader.read_to_end_ms(alarms, position) or 0
@@ -125,7 +129,6 @@ class ClassifierTask:
         self._partition.apply(batch)
         for fault in batch.faults:
             FAULTS.labels(fault.change).inc()
-        self._tell_open(p)
 
     async def _restore(self, p: int) -> None:
         changelog = TopicPartition(self._topics.classifier_state, p)
@@ -160,7 +163,9 @@ class ClassifierTask:
         try:
             batch.judge(alarm)
         except Exception as error:
-            log.exception("a rule failed", partition=record.partition, offset=record.offset)
+            if not self._failed:  # one traceback a read is enough: there may be thousands
+                self._failed = True
+                log.exception("a rule failed", offset=record.offset)
             return self._bury(RecordError(RULE_FAILED, repr(error)), record)
         return None
 

@@ -57,6 +57,7 @@ class ShardTask:
         self._owned_from_ms = 0
         self._next_offset: int | None = None
         self._pause_ms = 0
+        self._standing = 0
 
     async def run(self, ownership: Ownership) -> None:
         """Take over, catch up, then read, apply, claim, publish, acknowledge until the end."""
@@ -85,7 +86,7 @@ class ShardTask:
         self._owned_from_ms = taken.now_ms
         self._next_offset = ownership.processed = taken.next_offset
         await ownership.prove()
-        tell_standing(self._input.partition, taken.standing)
+        self._standing = taken.standing
 
     async def _check_offset(self, reader: Reader) -> None:
         """Raises OwnershipError where Redis has read what the log does not hold: Kafka was made anew.
@@ -138,8 +139,7 @@ class ShardTask:
         await producer.commit(letters)
         for reason in reasons:
             DEAD_LETTERS.labels("timer", reason).inc()
-        standing = await self._store.apply(changes, next_offset)
-        tell_standing(self._input.partition, standing)
+        self._standing = await self._store.apply(changes, next_offset)
         self._next_offset = ownership.processed = next_offset
 
     def _read(self, record: Record) -> Change:
@@ -161,16 +161,17 @@ class ShardTask:
         claimed = await self._store.claim(CLAIM_LIMIT)
         claimed_at_s = loop.time()
         tell_first_due(self._input.partition, claimed.first_due_ms)
+        # Each time: a former task of this shard, ending late, may have withdrawn the figure.
+        tell_standing(self._input.partition, self._standing)
         self._pause_ms = self._until_next(claimed)
         if not claimed.cases:
             return
         firings = [(case_id, plan, fire(plan, claimed.now_ms)) for case_id, plan in claimed.cases]
         await producer.commit(self._deadlines(firings, claimed.now_ms))
         published_ms = claimed.now_ms + round((loop.time() - claimed_at_s) * 1000)
-        standing = await self._store.acknowledge(
+        self._standing = await self._store.acknowledge(
             [(case_id, firing.identities) for case_id, _, firing in firings]
         )
-        tell_standing(self._input.partition, standing)
         self._count(firings, published_ms)
 
     def _until_next(self, claimed: Claimed) -> int:

@@ -59,14 +59,6 @@ def test_one_life_of_everything(bakvakt: Bakvakt) -> None:
     assert again.returncode == 0
     assert "already" in again.stdout
 
-    # A service, and a server: each comes back where it was.
-    for name in ("timer", "redis"):
-        (before,) = [child for child in bakvakt.state().children if child.name == name]
-        assert before.process is not None
-        before.process.send(signal.SIGKILL)
-        eventually(lambda name=name, before=before: _is_back(bakvakt, name, before.process))
-    eventually(lambda: bakvakt.status()["services"]["timer"][0]["ready"])
-
     # The supervisor: its children end with it, and the next one starts as if nothing had been.
     processes = bakvakt.processes()
     bakvakt.state().supervisor.send(signal.SIGKILL)
@@ -94,6 +86,19 @@ def test_with_nothing_running_status_fails_and_down_does_not(bakvakt: Bakvakt) -
     down = bakvakt("down")
     assert down.returncode == 0
     assert "Nothing is running" in down.stdout
+
+
+@pytest.mark.long
+def test_what_dies_is_started_again_where_it_was(bakvakt: Bakvakt) -> None:
+    started = bakvakt("up", "--detach", "--no-simulator")
+    assert started.returncode == 0, started.stdout + started.stderr
+    # A service, and a server.
+    for name in ("timer", "redis"):
+        (before,) = [child for child in bakvakt.state().children if child.name == name]
+        assert before.process is not None
+        before.process.send(signal.SIGKILL)
+        eventually(lambda name=name, before=before: _is_back(bakvakt, name, before.process))
+    eventually(lambda: bakvakt.status()["services"]["timer"][0]["ready"])
 
 
 @pytest.mark.long
