@@ -6,6 +6,7 @@ confirmed that we are its member: a stalled instance cannot take back what it ha
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, cast
 
@@ -31,6 +32,8 @@ COMMIT_TIMEOUT_S = 3.0
 START_TIMEOUT_S = 10.0
 LEAVE_TIMEOUT_S = 5.0
 BEYOND_RECOVERY_S = 30.0
+# A rebalance refuses commits for a moment; an absent broker for longer.
+UNANSWERED_S = 4.0
 
 
 class Ownership:
@@ -132,6 +135,7 @@ class Group(ConsumerRebalanceListener):
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._assigned = False
         self._leaving = False
+        self._unanswered_since_s: float | None = None
         self.member = make_member(kafka, name, session_timeout_ms)
 
     @property
@@ -143,6 +147,9 @@ class Group(ConsumerRebalanceListener):
         """What is missing before this member serves all that it owns; empty: nothing."""
         if not self._assigned:
             return [f"{self._topic}: no partitions assigned yet"]
+        since_s = self._unanswered_since_s
+        if since_s is not None and time.monotonic() - since_s > UNANSWERED_S:
+            return [f"{self._topic}: Kafka does not answer the group"]
         return [
             f"{self._topic}[{owned.partition}]: not taken over yet"
             for owned in self._owned.values()
@@ -208,8 +215,12 @@ class Group(ConsumerRebalanceListener):
             for partition, owned in self._owned.items()
             if owned.processed is not None
         }
-        if offsets:
-            await _commit(self.member, offsets)
+        if not offsets:
+            return
+        if await _commit(self.member, offsets):
+            self._unanswered_since_s = None
+        elif self._unanswered_since_s is None:
+            self._unanswered_since_s = time.monotonic()
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Nothing: a partition that stays with us must not pause for a rebalance."""

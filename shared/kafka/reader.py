@@ -1,6 +1,7 @@
 """A reader of chosen partitions from chosen offsets, in no consumer group."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,8 @@ Record = ConsumerRecord[bytes | None, bytes | None]
 
 START_TIMEOUT_S = 20
 MAX_SILENCE_MS = 10_000
+ANSWER_TIMEOUT_S = 10
+STOP_TIMEOUT_S = 3
 
 
 class Reader:
@@ -61,7 +64,10 @@ class Reader:
         for partition in self._offsets:
             for gauge in (LAG_RECORDS, LAG_SECONDS, LAST_READ_SECONDS):
                 gauge.remove(partition.topic, str(partition.partition))
-        await self._client.stop()
+        # What was read is the caller's by now; a client that cannot part from an absent broker is left.
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._client.stop()
 
     async def read(self, *, timeout_ms: int, max_records: int = 5_000) -> list[Record]:
         """What has come, in order within each partition; empty after `timeout_ms` without any."""
@@ -81,8 +87,9 @@ class Reader:
     async def position(self, partition: TopicPartition) -> int:
         """The offset of the next record, behind every record read and every transaction marker."""
         try:
-            return await self._client.position(partition)
-        except KafkaError as error:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await self._client.position(partition)
+        except (KafkaError, TimeoutError) as error:
             raise ReadError(f"the position cannot be read: {error!r}") from error
 
     def read_to_end_ms(self, partition: TopicPartition, position: int) -> int | None:
@@ -99,8 +106,9 @@ class Reader:
     async def end(self, partition: TopicPartition) -> int:
         """Where the log ends now."""
         try:
-            return (await self._client.end_offsets([partition]))[partition]
-        except KafkaError as error:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return (await self._client.end_offsets([partition]))[partition]
+        except (KafkaError, TimeoutError) as error:
             raise ReadError(f"the log's end cannot be read: {error!r}") from error
 
     async def batches_to_end(self, max_records: int = 5_000) -> AsyncIterator[list[Record]]:
@@ -109,8 +117,9 @@ class Reader:
         A batch may be empty, so that the caller can look whether it is still to go on.
         """
         try:
-            ends = await self._client.end_offsets(list(self._offsets))
-        except KafkaError as error:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                ends = await self._client.end_offsets(list(self._offsets))
+        except (KafkaError, TimeoutError) as error:
             raise ReadError(f"the log's end cannot be read: {error!r}") from error
         while any([await self.position(partition) < end for partition, end in ends.items()]):
             yield await self.read(timeout_ms=200, max_records=max_records)

@@ -37,7 +37,7 @@ def _run(servers: RunningServers, directory: Path) -> None:
 
 
 async def _go_away(servers: RunningServers, stack: Stack) -> None:
-    stack.send(*reports(0, 50))
+    stack.send(*reports(0, 1500))
     await until(lambda: len(stack.pages()) >= 50, what="50 pages")
     broker = servers.processes["kafka"].identity
     assert broker is not None
