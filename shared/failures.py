@@ -5,6 +5,8 @@ from collections import deque
 from shared.errors import TooManyFailures
 from shared.times import MINUTE_MS
 
+# The reason of a dead letter for a record on which a rule of ours fails; alerts know it.
+RULE_FAILED = "rule_failed"
 WINDOW_MS = 10 * MINUTE_MS
 MOST_IN_WINDOW = 100
 

@@ -22,7 +22,7 @@ from shared.documents.dead_letter import DeadLetter, make_dead_letter
 from shared.documents.fault import GRADES, encode_fault
 from shared.documents.internal import InternalRecord, decode_internal
 from shared.errors import RecordError
-from shared.failures import FailureLimit
+from shared.failures import RULE_FAILED, FailureLimit
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
 from shared.kafka.producer import FencedProducer, Outgoing, bury
@@ -37,7 +37,6 @@ READ_TIMEOUT_MS = 200
 MAX_BATCH_RECORDS = 5_000
 # Records that change nothing (redeliveries) still move the offset, but not each at once.
 OFFSET_INTERVAL_MS = 1_000
-RULE_FAILED = "rule_failed"
 
 
 class ClassifierTask:

@@ -8,15 +8,13 @@ from typing import NamedTuple
 from services.dispatch.cases import case_id_of, judge_deadline, judge_fault
 from services.dispatch.changes import Changes, SeenRow, StoredFault
 from services.dispatch.decision import Decision, Rules
-from services.dispatch.inbox import make_letter
 from shared.documents.case import Case
+from shared.documents.dead_letter import make_dead_letter
 from shared.documents.deadline import Deadline
 from shared.documents.fault import Fault
 from shared.errors import RecordError
+from shared.failures import RULE_FAILED
 from shared.kafka.reader import Record
-
-# The reason of a dead letter for a record on which a rule of ours fails; the classifier's word as well.
-RULE_FAILED = "rule_failed"
 
 
 class Event(NamedTuple):
@@ -74,7 +72,7 @@ class Batch:
 
     def _refuse(self, record: Record, error: RecordError, now_ms: int) -> None:
         self.refused.append((record, error))
-        self.changes.give_up(make_letter(record, error), now_ms)
+        self.changes.give_up(make_dead_letter(error, record), now_ms)
 
     def _judge_fault(self, fault: Fault, published_ms: int, now_ms: int) -> None:
         stored = self.faults.get(fault.fault_id)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from shared.documents.dead_letter import DeadLetter, make_dead_letter
 from shared.documents.deadline import Deadline, decode_deadline
 from shared.documents.fault import Fault, decode_fault
 from shared.errors import RecordError
@@ -52,11 +51,6 @@ def read_record(record: Record, topics: Topics, partitions: int) -> Fault | Dead
             f"site {document.site_id} belongs to partition {right}, not to {record.partition}",
         )
     return document
-
-
-def make_letter(record: Record, error: RecordError) -> DeadLetter:
-    """The record as it came, with what is wrong with it."""
-    return make_dead_letter(error, record)
 
 
 def _check_ids(document: Fault | Deadline) -> None:

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.dispatch import store
-from services.dispatch.batch import RULE_FAILED, Batch, Event
+from services.dispatch.batch import Batch, Event
 from services.dispatch.bell import Belfry
 from services.dispatch.cases import case_id_of
 from services.dispatch.changes import Changes
@@ -25,7 +25,7 @@ from services.dispatch.webhook import Delivery
 from shared.documents.deadline import Deadline
 from shared.documents.fault import Fault
 from shared.errors import RecordError
-from shared.failures import FailureLimit
+from shared.failures import RULE_FAILED, FailureLimit
 from shared.kafka.group import Ownership
 from shared.kafka.producer import FencedProducer
 from shared.kafka.reader import Reader, Record

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
-from services.dispatch.batch import RULE_FAILED, Batch, Event
+from services.dispatch.batch import Batch, Event
 from services.dispatch.changes import Changes
 from services.dispatch.decision import Rules
 from services.dispatch.inbox import read_record
@@ -21,6 +21,7 @@ from shared.documents.case import decode_case
 from shared.documents.deadline import Deadline, encode_deadline
 from shared.documents.fault import Fault, FaultSource, encode_fault
 from shared.errors import RecordError
+from shared.failures import RULE_FAILED
 from shared.kafka.partition import partition_of
 from shared.kafka.reader import Record
 from shared.kafka.topics import Topics
