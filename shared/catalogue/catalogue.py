@@ -4,12 +4,14 @@
 are our proposal by the definitions of the service agreement (S3).
 """
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from shared.catalogue.registers import Register, Registers
 from shared.documents.fault import Grade
 from shared.errors import ConfigError
 
@@ -54,11 +56,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue:
-    """All rows, and their version: a hash of the file, carried by every fault."""
+    """All rows and registers, and their version: a hash of the file, carried by every fault."""
 
-    def __init__(self, rows: list[Row], version: str) -> None:
+    def __init__(
+        self, rows: list[Row], version: str, registers: Mapping[tuple[str, str], Register] = {}
+    ) -> None:
         self._rows = {row.code: row for row in rows}
         self.version = version
+        self.registers = Registers(registers)
 
     def __len__(self) -> int:
         return len(self._rows)
