@@ -14,6 +14,7 @@ from aiohttp import web
 from shared.errors import ConfigError
 from shared.http import serve_http
 from shared.log import configure_log
+from shared.waiting import is_set_within
 
 log = structlog.get_logger()
 
@@ -114,11 +115,7 @@ async def wait_for_server(
                 error=repr(error),
                 retry_in_s=RETRY_INTERVAL_S,
             )
-            try:
-                async with asyncio.timeout(RETRY_INTERVAL_S):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+            await is_set_within(stopping, RETRY_INTERVAL_S)
         else:
             return True
     return False

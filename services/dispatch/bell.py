@@ -3,6 +3,8 @@
 import asyncio
 from collections import defaultdict
 
+from shared.waiting import is_set_within
+
 # What other instances leave for a partition of ours rings no bell here; it is looked for this often.
 POLL_INTERVAL_S = 1.0
 
@@ -18,12 +20,8 @@ class Bell:
 
     async def wait(self, timeout_s: float = POLL_INTERVAL_S) -> None:
         """Return when rung since the last time, or after `timeout_s`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._rung.wait()
-        except TimeoutError:
-            return
-        self._rung.clear()
+        if await is_set_within(self._rung, timeout_s):
+            self._rung.clear()
 
 
 class Bells:

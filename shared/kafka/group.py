@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from shared.errors import BakvaktError
 from shared.kafka.clients import make_member
 from shared.metrics import TASK_RESTARTS, TASKS_ASSIGNED, TASKS_READY
+from shared.waiting import is_set_within
 
 log = structlog.get_logger()
 
@@ -62,7 +63,7 @@ class Ownership:
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but not past the end of the ownership."""
-        await _sleep(self._ended, seconds)
+        await is_set_within(self._ended, seconds)
 
     async def commit(self, offset: int, metadata: str = "") -> bool:
         """Keep `offset` as the group's. False: it may not be kept just now, try again later.
@@ -179,7 +180,7 @@ class Group(ConsumerRebalanceListener):
                 log.warning("cannot join the group yet", group=self._name, error=repr(error))
                 await _stop(self.member)
                 self.member = make_member(self._kafka, self._name, self._session_timeout_ms)
-                await _sleep(stopping, POLL_INTERVAL_S)
+                await is_set_within(stopping, POLL_INTERVAL_S)
             else:
                 # Only now: start() would wait for an assignment, without end.
                 self.member.subscribe([self._topic], listener=self)
@@ -207,7 +208,7 @@ class Group(ConsumerRebalanceListener):
             if not self._keeps_offsets and loop.time() >= commit_at:
                 commit_at = loop.time() + LAG_COMMIT_INTERVAL_S
                 await self._commit_for_lag_tools()
-            await _sleep(stopping, POLL_INTERVAL_S)
+            await is_set_within(stopping, POLL_INTERVAL_S)
 
     async def _commit_for_lag_tools(self) -> None:
         offsets = {
@@ -306,15 +307,6 @@ class Group(ConsumerRebalanceListener):
             # A bug of ours deserves its traceback; a fence or an absent broker does not.
             exc_info=error if reason == "unexpected" else None,
         )
-
-
-async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
-    """Sleep, but not past the moment at which `stopping` is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-    except TimeoutError:
-        return
 
 
 async def _stop(member: AIOKafkaConsumer) -> None:
