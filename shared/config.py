@@ -30,6 +30,14 @@ class Secret(str):
         return "Secret(***)"
 
 
+class FileSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the file is; read from the environment alone."""
+
+    config: Annotated[
+        str | None, msgspec.Meta(description="TOML file with settings of one service or of all")
+    ] = None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What every service needs to know."""
 
@@ -60,7 +68,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 3
     host: Annotated[
-        str, msgspec.Meta(description="address on which /livez, /readyz and /metrics answer")
+        str,
+        msgspec.Meta(
+            description="address on which /livez, /readyz and /metrics answer;"
+            " dispatch answers on 127.0.0.1 whatever is set"
+        ),
     ] = "127.0.0.1"
     log: Annotated[
         str,

@@ -8,13 +8,12 @@ from typing import Annotated, TypeVar
 import typer
 from aiokafka.errors import KafkaError
 
+from services.ingest.config import IngestSettings
 from shared.config import Settings, load
 from shared.errors import ConfigError
 from shared.kafka.topics import apply_topics, check_topics
 
 ResultT = TypeVar("ResultT")
-
-DEFAULT_INPUT = "emu.alarms"
 
 topics = typer.Typer(
     help="Make the topics, or check them. Settings: BAKVAKT_* in the environment.",
@@ -33,8 +32,6 @@ def apply(
     Example: `BAKVAKT_PARTITIONS=8 BAKVAKT_REPLICATION=1 bakvakt topics apply --inputs`
     """
     settings = _settings()
-    names = os.environ.get("BAKVAKT_INPUT_TOPICS") or DEFAULT_INPUT
-    wanted = tuple(name.strip() for name in names.split(",") if name.strip()) if inputs else ()
     made = _run(
         settings,
         apply_topics(
@@ -42,7 +39,7 @@ def apply(
             settings.prefix,
             partitions=settings.partitions,
             replication=settings.replication,
-            inputs=wanted,
+            inputs=settings.input_topics if inputs else (),
         ),
     )
     typer.echo(f"made: {', '.join(made)}" if made else "All topics were there.")
@@ -69,9 +66,9 @@ def check() -> None:
     typer.echo("All topics are as they must be.")
 
 
-def _settings() -> Settings:
+def _settings() -> IngestSettings:
     try:
-        return load(Settings, os.environ)
+        return load(IngestSettings, os.environ, "ingest")
     except ConfigError as error:
         raise _failure(error.problems) from None
 

@@ -34,6 +34,8 @@ PORTS = {
     "timer": 8083,
     "receiver": 8090,
 }
+# What `up` takes where the caller says nothing and Kafka is its own.
+DEFAULTS_OF_UP = {"BAKVAKT_PARTITIONS": "8", "BAKVAKT_REPLICATION": "1"}
 DEMONSTRATION = Path(__file__).with_name("demonstration.jsonl")
 
 # With which a service ends that does not accept its configuration: trying again changes nothing.
@@ -99,8 +101,7 @@ class Supervisor:
         self._directory.make_data()
         servers = self._own_servers()
         if any(server.name == "kafka" for server in servers):
-            self._environment.setdefault("BAKVAKT_PARTITIONS", "8")
-            self._environment.setdefault("BAKVAKT_REPLICATION", "1")
+            self._environment = {**DEFAULTS_OF_UP, **self._environment}
         await together(*(self._start_server(server) for server in servers))
         await self._make_topics(with_inputs="kafka" in {server.name for server in servers})
         self._start_receiver()

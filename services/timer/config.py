@@ -1,4 +1,4 @@
-"""Settings of the timer; each is described in README.md."""
+"""Settings of the timer."""
 
 from typing import Annotated
 
@@ -26,7 +26,10 @@ class TimerSettings(Settings, frozen=True, kw_only=True):
 
     redis: Annotated[
         RedisUrl,
-        msgspec.Meta(description="Redis' address: redis://[user:password@]host:port/database"),
+        msgspec.Meta(
+            description="Redis' address: redis://[user:password@]host:port/database;"
+            " unset: the one at 127.0.0.1:6379"
+        ),
     ] = RedisUrl("redis://127.0.0.1:6379/0")
     redis_timeout_s: Annotated[
         float,

@@ -1,13 +1,10 @@
 """Settings of the timer, and what it says before it serves."""
 
-from pathlib import Path
-
-import msgspec
 import pytest
 
 from services.timer.config import TimerSettings
 from services.timer.main import build
-from shared.config import Settings, load
+from shared.config import load
 from shared.errors import ConfigError
 
 
@@ -32,11 +29,3 @@ def test_the_password_of_redis_is_not_shown() -> None:
     settings = load(TimerSettings, {"BAKVAKT_REDIS": "redis://:hush@127.0.0.1:6379/0"})
     assert "hush" not in repr(settings)
     assert settings.redis.endswith("hush@127.0.0.1:6379/0")
-
-
-def test_the_readme_names_each_setting_of_the_timer() -> None:
-    readme = Path("services/timer/README.md").read_text("utf-8")
-    shared = {field.name for field in msgspec.structs.fields(Settings)}
-    for field in msgspec.structs.fields(TimerSettings):
-        if field.name not in shared:
-            assert f"| `BAKVAKT_{field.name.upper()}` | `{field.default}` |" in readme
