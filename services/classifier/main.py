@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import NoReturn
 
 from aiohttp import web
 
@@ -67,6 +68,6 @@ def build(environ: Mapping[str, str]) -> ClassifierService:
     return ClassifierService(load(ClassifierSettings, environ, "classifier"), load_catalogue())
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run one instance of the classifier."""
     run_service(build)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import NoReturn
 
 from aiohttp import web
 
@@ -75,6 +76,6 @@ def build(environ: Mapping[str, str]) -> IngestService:
     return IngestService(settings)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run one instance of ingest."""
     run_service(build)
