@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import IO, Literal
 
 import msgspec
 
@@ -20,18 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # PostgreSQL's account cannot pass through root's home, where a clone often lies.
 POSTGRES_HOME = Path("/var/lib/bakvakt")
-
-
-class LocalSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Read by the commands that start everything on this machine, from the environment alone."""
-
-    state: Annotated[
-        str | None,
-        msgspec.Meta(
-            description="directory in which `up` keeps data and logs; unset: `.local` in the clone"
-        ),
-    ] = None
-
 
 Kind = Literal["server", "service", "receiver", "simulator"]
 

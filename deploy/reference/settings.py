@@ -6,10 +6,10 @@ from typing import Any, cast, get_args, get_type_hints
 
 import msgspec
 
-from deploy.local.state import LocalSettings
 from deploy.local.supervisor import DEFAULTS_OF_UP, SERVICES
 from deploy.reference.services import settings_of
 from deploy.reference.table import code, table
+from deploy.settings import CommandSettings
 from shared.config import PREFIX, FileSettings, Secret, Settings
 
 HEAD = ("variable", "in the file", "default", "unit", "allowed", "meaning")
@@ -57,7 +57,7 @@ def settings_page() -> str:
         own = setting_rows(settings_of(service), where=f"[{service}] ", but=Settings)
         parts.append(f"\n## {service.capitalize()}\n\n{table(HEAD, own)}")
     defaults = " and ".join(f"`{name}={value}`" for name, value in DEFAULTS_OF_UP.items())
-    parts += [COMMAND_LINE, table(HEAD, setting_rows(LocalSettings, where=None))]
+    parts += [COMMAND_LINE, table(HEAD, setting_rows(CommandSettings, where=None))]
     return "".join([*parts, UP.format(defaults=defaults)])
 
 

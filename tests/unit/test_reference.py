@@ -49,7 +49,9 @@ def test_the_page_has_every_setting_that_is_read_or_named_anywhere() -> None:
     named |= {f"BAKVAKT_{name}" for text in texts for name in COMPOSED.findall(text)}
     assert {"BAKVAKT_STATE", "BAKVAKT_CONFIG", "BAKVAKT_ROSTER"} <= named
     missing = {name for name in named if f"| `{name}` |" not in page("settings.md")}
-    assert not missing, "declare them as a field of a settings struct (shared/config.py says how)"
+    assert not missing, (
+        "declare them: a service's in its config.py, the command line's in deploy/settings.py"
+    )
 
 
 def test_the_page_has_every_metric_that_is_declared_anywhere() -> None:

@@ -1,0 +1,16 @@
+"""Settings of the command line, beside those of the services: each is read where it is needed."""
+
+from typing import Annotated
+
+import msgspec
+
+
+class CommandSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Read from the environment alone. Declared here, so that docs/reference/settings.md names them."""
+
+    state: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="directory in which `up` keeps data and logs; unset: `.local` in the clone"
+        ),
+    ] = None
