@@ -32,6 +32,7 @@ from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics
 from shared.metrics import DEAD_LETTERS
 from shared.times import now_ms
+from shared.waiting import unless_cancelled_within
 
 log = structlog.get_logger()
 
@@ -111,9 +112,8 @@ class DispatchTask:
                 bell=self._bells.relay,
             )
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._take_in(ownership))
-                group.create_task(relay.run(ownership))
-                group.create_task(context.pager(partition).run(ownership))
+                for part in (self._take_in, relay.run, context.pager(partition).run):
+                    group.create_task(unless_cancelled_within(part(ownership)))
 
     async def open_inputs(self) -> store.Offsets:
         """Find out where our inputs are to be read from; from now on we expect them to be there."""

@@ -15,6 +15,7 @@ from shared.kafka.group import Group
 from shared.kafka.ready import wait_for_kafka
 from shared.kafka.topics import Topics
 from shared.lifecycle import run_service
+from shared.waiting import unless_cancelled_within
 
 
 class IngestService:
@@ -47,7 +48,7 @@ class IngestService:
         ]
         async with asyncio.TaskGroup() as group:
             for member in self._groups:
-                group.create_task(member.run(stopping))
+                group.create_task(unless_cancelled_within(member.run(stopping)))
 
     def not_ready(self) -> list[str]:
         """Kafka first, then each input topic."""

@@ -1,5 +1,6 @@
 """One partition of an input topic: reports in, internal records and dead letters out."""
 
+import contextlib
 import json
 from collections.abc import Iterable
 
@@ -21,12 +22,15 @@ from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics
 from shared.metrics import DEAD_LETTERS
 from shared.times import now_ms
+from shared.waiting import within
 
 log = structlog.get_logger()
 
 # What is read again after a crash, and dropped by the classifier.
 COMMIT_INTERVAL_MS = 1_000
 READ_TIMEOUT_MS = 500
+ANSWER_TIMEOUT_S = 10
+STOP_TIMEOUT_S = 3
 # By so much the broker's clock, or a gateway's, may be behind ours without a receipt being touched.
 CLOCK_SKEW_MS = 1_000
 CREATE_TIME = 0
@@ -78,13 +82,16 @@ class IngestTask:
         """The group's offset (None: it has none yet), and the moment kept in its metadata."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
         try:
-            await admin.start()
+            await within(ANSWER_TIMEOUT_S, admin.start())
             group = group_name(self._settings.prefix, self._topic)
-            found = await admin.list_consumer_group_offsets(group, partitions=[partition])
-        except KafkaError as error:
+            found = await within(
+                ANSWER_TIMEOUT_S, admin.list_consumer_group_offsets(group, partitions=[partition])
+            )
+        except (KafkaError, TimeoutError) as error:
             raise ReadError(f"the committed offset cannot be read: {error!r}") from error
         finally:
-            await admin.close()
+            with contextlib.suppress(TimeoutError, KafkaError):
+                await within(STOP_TIMEOUT_S, admin.close())
         if partition not in found:
             # aiokafka passes over an answer that is only an error, such as "coordinator is loading".
             raise ReadError("the group's coordinator does not know the committed offset yet")

@@ -6,7 +6,6 @@ confirmed that we are its member: a stalled instance cannot take back what it ha
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, cast
 
@@ -17,7 +16,7 @@ from aiokafka.errors import KafkaError
 from shared.errors import BakvaktError
 from shared.kafka.clients import make_member
 from shared.metrics import TASK_RESTARTS, TASKS_ASSIGNED, TASKS_READY
-from shared.waiting import is_set_within
+from shared.waiting import is_set_within, unless_cancelled_within, within
 
 log = structlog.get_logger()
 
@@ -33,8 +32,6 @@ COMMIT_TIMEOUT_S = 3.0
 START_TIMEOUT_S = 10.0
 LEAVE_TIMEOUT_S = 5.0
 BEYOND_RECOVERY_S = 30.0
-# A rebalance refuses commits for a moment; an absent broker for longer.
-UNANSWERED_S = 4.0
 
 
 class Ownership:
@@ -93,8 +90,7 @@ async def _commit(
 ) -> bool:
     """Whether the group took the offsets. aiokafka itself would try without end."""
     try:
-        async with asyncio.timeout(COMMIT_TIMEOUT_S):
-            await member.commit(offsets)
+        await within(COMMIT_TIMEOUT_S, member.commit(offsets))
     except (KafkaError, TimeoutError) as error:
         log.info("the group takes no offsets now", error=repr(error))
         return False
@@ -136,7 +132,6 @@ class Group(ConsumerRebalanceListener):
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._assigned = False
         self._leaving = False
-        self._unanswered_since_s: float | None = None
         self.member = make_member(kafka, name, session_timeout_ms)
 
     @property
@@ -148,9 +143,6 @@ class Group(ConsumerRebalanceListener):
         """What is missing before this member serves all that it owns; empty: nothing."""
         if not self._assigned:
             return [f"{self._topic}: no partitions assigned yet"]
-        since_s = self._unanswered_since_s
-        if since_s is not None and time.monotonic() - since_s > UNANSWERED_S:
-            return [f"{self._topic}: Kafka does not answer the group"]
         return [
             f"{self._topic}[{owned.partition}]: not taken over yet"
             for owned in self._owned.values()
@@ -174,8 +166,7 @@ class Group(ConsumerRebalanceListener):
         """False: stopping."""
         while not stopping.is_set():
             try:
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    await self.member.start()
+                await within(START_TIMEOUT_S, self.member.start())
             except (KafkaError, TimeoutError) as error:
                 log.warning("cannot join the group yet", group=self._name, error=repr(error))
                 await _stop(self.member)
@@ -216,12 +207,8 @@ class Group(ConsumerRebalanceListener):
             for partition, owned in self._owned.items()
             if owned.processed is not None
         }
-        if not offsets:
-            return
-        if await _commit(self.member, offsets):
-            self._unanswered_since_s = None
-        elif self._unanswered_since_s is None:
-            self._unanswered_since_s = time.monotonic()
+        if offsets:
+            await _commit(self.member, offsets)
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Nothing: a partition that stays with us must not pause for a rebalance."""
@@ -278,7 +265,7 @@ class Group(ConsumerRebalanceListener):
         while not owned.ended:
             began = loop.time()
             try:
-                await self._build(owned.partition).run(owned)
+                await unless_cancelled_within(self._build(owned.partition).run(owned))
             except Exception as error:  # noqa: BLE001 - the top of a task: logged, counted, built anew
                 if loop.time() - began > RECOVERED_AFTER_S:
                     backoff_s = FIRST_BACKOFF_S
@@ -312,8 +299,7 @@ class Group(ConsumerRebalanceListener):
 async def _stop(member: AIOKafkaConsumer) -> None:
     """Leave the group; where Kafka does not answer, the session time-out does that for us."""
     try:
-        async with asyncio.timeout(LEAVE_TIMEOUT_S):
-            await member.stop()
+        await within(LEAVE_TIMEOUT_S, member.stop())
     except (KafkaError, TimeoutError) as error:
         log.warning("the group was not left cleanly", error=repr(error))
 

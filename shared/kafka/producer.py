@@ -12,6 +12,7 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from shared.documents.dead_letter import DeadLetter
 from shared.errors import FencedError, TransactionError
 from shared.kafka.clients import make_producer
+from shared.waiting import within
 
 log = structlog.get_logger()
 
@@ -94,8 +95,7 @@ class _Producer:
 
     async def __aenter__(self) -> Self:
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await self._client.start()
+            await within(START_TIMEOUT_S, self._client.start())
         except (KafkaError, TimeoutError) as error:
             await self._close()
             raise TransactionError(f"the producer did not start: {error!r}") from error
@@ -115,8 +115,7 @@ class _Producer:
     async def _close(self) -> None:
         # An undeliverable batch makes stop() wait without end; what matters was awaited before.
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._client.stop()
+            await within(CLOSE_TIMEOUT_S, self._client.stop())
         except (KafkaError, TimeoutError) as error:
             log.debug("producer did not stop cleanly", error=repr(error))
 
@@ -140,14 +139,16 @@ class FencedProducer(_Producer):
         if not records:
             return
         try:
-            async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                await self._client.begin_transaction()
-                await _send(self._client, records, one_by_one=False)
-                await self._client.commit_transaction()
+            await within(COMMIT_TIMEOUT_S, self._commit(records))
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError(repr(error)) from error
         except (KafkaError, TimeoutError) as error:
             raise TransactionError(repr(error)) from error
+
+    async def _commit(self, records: Iterable[Outgoing]) -> None:
+        await self._client.begin_transaction()
+        await _send(self._client, records, one_by_one=False)
+        await self._client.commit_transaction()
 
 
 class PlainProducer(_Producer):
@@ -162,7 +163,6 @@ class PlainProducer(_Producer):
         Raises TransactionError otherwise; the first part of what goes to a partition may be written then.
         """
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await _send(self._client, outgoing, one_by_one=True)
+            await within(SEND_TIMEOUT_S, _send(self._client, outgoing, one_by_one=True))
         except (KafkaError, TimeoutError) as error:
             raise TransactionError(repr(error)) from error

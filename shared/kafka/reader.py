@@ -1,8 +1,7 @@
 """A reader of chosen partitions from chosen offsets, in no consumer group."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +13,7 @@ from shared.errors import ReadError
 from shared.kafka.clients import make_reader
 from shared.metrics import LAG_RECORDS, LAG_SECONDS, LAST_READ_SECONDS, LOST_INPUT
 from shared.times import now_ms
+from shared.waiting import within
 
 log = structlog.get_logger()
 
@@ -40,16 +40,9 @@ class Reader:
 
     async def __aenter__(self) -> Self:
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await self._client.start()
-                self._client.assign(list(self._offsets))
-                for partition, offset in self._offsets.items():
-                    if offset is None:
-                        await self._client.seek_to_beginning(partition)
-                    else:
-                        self._client.seek(partition, offset)
+            await within(START_TIMEOUT_S, self._start())
         except BaseException as error:
-            await self._client.stop()
+            await self._stop()
             if isinstance(error, KafkaError | TimeoutError):
                 raise ReadError(f"the reader did not start: {error!r}") from error
             raise
@@ -64,10 +57,7 @@ class Reader:
         for partition in self._offsets:
             for gauge in (LAG_RECORDS, LAG_SECONDS, LAST_READ_SECONDS):
                 gauge.remove(partition.topic, str(partition.partition))
-        # What was read is the caller's by now; a client that cannot part from an absent broker is left.
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._client.stop()
+        await self._stop()
 
     async def read(self, *, timeout_ms: int, max_records: int = 5_000) -> list[Record]:
         """What has come, in order within each partition; empty after `timeout_ms` without any."""
@@ -87,8 +77,7 @@ class Reader:
     async def position(self, partition: TopicPartition) -> int:
         """The offset of the next record, behind every record read and every transaction marker."""
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await self._client.position(partition)
+            return await within(ANSWER_TIMEOUT_S, self._client.position(partition))
         except (KafkaError, TimeoutError) as error:
             raise ReadError(f"the position cannot be read: {error!r}") from error
 
@@ -105,22 +94,27 @@ class Reader:
 
     async def end(self, partition: TopicPartition) -> int:
         """Where the log ends now."""
+        return (await self._ends([partition]))[partition]
+
+    async def _ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return (await self._client.end_offsets([partition]))[partition]
+            ends = await within(ANSWER_TIMEOUT_S, self._client.end_offsets([*partitions]))
         except (KafkaError, TimeoutError) as error:
             raise ReadError(f"the log's end cannot be read: {error!r}") from error
+        return {partition: ends[partition] for partition in partitions}
+
+    async def _starts(self) -> dict[TopicPartition, int]:
+        try:
+            return await within(ANSWER_TIMEOUT_S, self._client.beginning_offsets([*self._offsets]))
+        except (KafkaError, TimeoutError) as error:
+            raise ReadError(f"the log's start cannot be read: {error!r}") from error
 
     async def batches_to_end(self, max_records: int = 5_000) -> AsyncIterator[list[Record]]:
         """Every record up to the end that the partitions have now, and maybe some that come meanwhile.
 
         A batch may be empty, so that the caller can look whether it is still to go on.
         """
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                ends = await self._client.end_offsets(list(self._offsets))
-        except (KafkaError, TimeoutError) as error:
-            raise ReadError(f"the log's end cannot be read: {error!r}") from error
+        ends = await self._ends(self._offsets)
         while any([await self.position(partition) < end for partition, end in ends.items()]):
             yield await self.read(timeout_ms=200, max_records=max_records)
 
@@ -129,6 +123,20 @@ class Reader:
         async for batch in self.batches_to_end():
             for record in batch:
                 yield record
+
+    async def _start(self) -> None:
+        await self._client.start()
+        self._client.assign(list(self._offsets))
+        for partition, offset in self._offsets.items():
+            if offset is None:
+                await self._client.seek_to_beginning(partition)
+            else:
+                self._client.seek(partition, offset)
+
+    async def _stop(self) -> None:
+        """What was read is the caller's by now; a client that cannot part from an absent broker is left."""
+        with contextlib.suppress(TimeoutError, KafkaError):
+            await within(STOP_TIMEOUT_S, self._client.stop())
 
     def _check_silence(self) -> None:
         """aiokafka waits for absent brokers without a word; an idle one answers each fetch in 0.5 s."""
@@ -159,10 +167,9 @@ class Reader:
 
     async def _go_to_start(self) -> None:
         """Input is gone that was not read yet: say so, and go on with what is left."""
-        starts = await self._client.beginning_offsets(list(self._offsets))
-        ends = await self._client.end_offsets(list(self._offsets))
-        for partition, start in starts.items():
-            position = await self._client.position(partition)
+        ends = await self._ends(self._offsets)
+        for partition, start in (await self._starts()).items():
+            position = await self.position(partition)
             if start <= position <= ends[partition]:
                 continue
             LOST_INPUT.labels(partition.topic, str(partition.partition)).inc()
