@@ -73,20 +73,59 @@ def test_all_errors_are_told_at_once_each_with_its_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         load_policy(path)
     problems = raised.value.problems
-    for key in (
-        "warning_shares",
-        "warnings",
-        "grade.A.procesing_s",
-        "grade.A.response_s",
-        "grade.A.resolution",
-        "grade.B.processing_s",
-        "grade.B.step_s",
-        "grade.C.processing_s",
-        "grade.C.severity",
-        "grade.E",
+    for line, key in (
+        (2, "warning_shares"),
+        (3, "warnings"),
+        (5, "grade.A.procesing_s"),
+        (6, "grade.A.response_s"),
+        (7, "grade.A.resolution"),
+        (9, "grade.B.processing_s"),
+        (10, "grade.B.step_s"),
+        (12, "grade.C.processing_s"),
+        (13, "grade.C.severity"),
+        (14, "grade.E"),
     ):
-        assert any(problem.startswith(f"policy {path}: {key}: ") for problem in problems), key
+        said = f"policy {path}, line {line}: {key}: "
+        assert any(problem.startswith(said) for problem in problems), key
     assert len(problems) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[grade.A]\nresponse_s = "soon"\n',
+            'line 2: grade.A.response_s: "soon" cannot be; write a number of seconds from 1 to 31622400',
+        ),
+        (
+            "[grade.B]\nstep_s = 601\n",
+            "line 2: grade.B.step_s: 601 is longer than promised, and a contract may shorten the times"
+            " of A and B, never lengthen them; write a number of seconds from 1 to 600",
+        ),
+        (
+            "[grade.D]\nstep = 5\n",
+            "line 2: grade.D.step: unknown key; did you mean step_s?",
+        ),
+        (
+            '\n[grade.C]\nseverity = "minor"\n',
+            'line 3: grade.C.severity: "minor" cannot be; write "major", "general" or "none"',
+        ),
+        ("grade = 1\n", "line 1: grade: 1 cannot be; write a table, such as [grade]"),
+        (
+            "[grade.A]\nstep_s = 5\n[grade.A]\n",
+            "line 3: grade.A: is in line 1 already; leave one of the two out",
+        ),
+        ("[grade.A\n", "line 1: is not TOML: "),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line_and_what_to_write(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as raised:
+        load_policy(path)
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"policy {path}, {said}"), problem
 
 
 @pytest.mark.parametrize("key", ["response_s", "processing_s", "resolution_s", "step_s"])

@@ -1,0 +1,80 @@
+"""What can be wrong with the catalogue as a whole, though each file is right by itself."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+from shared.catalogue.catalogue import Catalogue, RegisterEntry
+from shared.catalogue.kinds import Kind
+from shared.catalogue.rows import Made
+from shared.toml import Problem
+
+
+def check_patterns(made: Mapping[str, Made]) -> None:
+    """No code may be an instance of two patterns."""
+    by_outline = defaultdict[tuple[str, ...], list[Made]](list)
+    for one in made.values():
+        if one.draft.pattern is not None:
+            by_outline[one.draft.pattern.outline].append(one)
+    for alike in by_outline.values():
+        for first, second in combinations(alike, 2):
+            one, other = first.draft.pattern, second.draft.pattern
+            if one is not None and other is not None and one.overlaps(other):
+                second.draft.table.tell(
+                    f"some codes are also instances of {one.text} in {first.draft.place};"
+                    " write numbers for names so that each code has one row"
+                )
+
+
+def check_registers(catalogue: Catalogue, problems: list[Problem]) -> None:
+    """No name may be two registers', and no bit or value both reserved and coded."""
+    by_name: dict[tuple[str, str], RegisterEntry] = {}
+    for entry in catalogue.entries.values():
+        for name in entry.names:
+            first = by_name.setdefault(name, entry)
+            if first is not entry:
+                told = (
+                    f"{name[0]}, {name[1]} is a name of {first.register.code} in {first.place}"
+                    " already; name another, or leave it out"
+                )
+                problems.append(Problem(entry.place, told))
+        for number in entry.reserved:
+            origin = catalogue.origin(f"{entry.register.code}.{number}")
+            if origin is not None:
+                told = (
+                    f"{entry.register.code}.{number}: is reserved in the register of {entry.place};"
+                    " leave it out there or here"
+                )
+                problems.append(Problem(origin.place, told))
+
+
+def check_hazards(
+    ours: Catalogue, kinds: Mapping[str, Kind], made: Mapping[str, Made], problems: list[Problem]
+) -> None:
+    """What an operator says of our hazards: they stay hazards, of the same grade or a graver one."""
+    for kind in kinds.values():
+        if kind.name in ours.kinds:
+            for told in _softened(ours.kinds[kind.name], kind):
+                problems.append(Problem(kind.place, f"{kind.name}: {told}"))
+    for code, (row, draft) in made.items():
+        was = ours.find_written(code)
+        if was is not None and was.hazard and (not row.hazard or row.grade > was.grade):
+            draft.table.tell(
+                f"{was.kind}, grade {was.grade}, is a hazard and must stay one of that grade or a"
+                f" graver one; {row.kind} at level {row.level} is grade {row.grade}"
+                f"{'' if row.hazard else ', and no hazard'}"
+            )
+
+
+def _softened(old: Kind, new: Kind) -> Iterator[str]:
+    if missing := old.hazard_levels - new.hazard_levels:
+        yield f"is a hazard at level {', '.join(sorted(missing))}; write so, it must stay one"
+    for level, component in sorted(old.terms.keys() | new.terms.keys(), key=str):
+        was, now = old.terms_of(level, component), new.terms_of(level, component)
+        if level not in old.hazard_levels or was is None:
+            continue
+        where = f"level {level}" + (f" of {component}" if component else "")
+        if now is None:
+            yield f"has no {where}; write it with grade {was.grade} or a graver one"
+        elif now.grade > was.grade:
+            yield f"{where} is grade {was.grade}, a hazard's is never lowered; write {was.grade}"
