@@ -9,6 +9,7 @@ from aiohttp import web
 
 from services.ingest.config import IngestSettings
 from services.ingest.task import IngestTask, group_name
+from shared.catalogue import Catalogue, load_catalogue
 from shared.config import load
 from shared.errors import ConfigError
 from shared.kafka.group import Group
@@ -23,8 +24,9 @@ class IngestService:
 
     name = "ingest"
 
-    def __init__(self, settings: IngestSettings) -> None:
+    def __init__(self, settings: IngestSettings, catalogue: Catalogue) -> None:
         self._settings = settings
+        self._catalogue = catalogue
         self.host = settings.host
         self.port = settings.port
         self.log = settings.log
@@ -64,7 +66,7 @@ class IngestService:
         return ()
 
     def _build_task(self, topic: str, _partition: int) -> IngestTask:
-        return IngestTask(self._settings, topic)
+        return IngestTask(self._settings, topic, self._catalogue)
 
 
 def build(environ: Mapping[str, str]) -> IngestService:
@@ -74,7 +76,7 @@ def build(environ: Mapping[str, str]) -> IngestService:
     if wrong := [topic for topic in settings.input_topics if topic in ours]:
         # Its dead letters would come back as reports, without end.
         raise ConfigError([f"BAKVAKT_INPUT_TOPICS: {', '.join(wrong)} is a topic of our own"])
-    return IngestService(settings)
+    return IngestService(settings, load_catalogue())
 
 
 def main() -> NoReturn:

@@ -3,9 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shared.catalogue import Catalogue, Registers
 from shared.documents.dead_letter import DeadLetter, make_dead_letter, make_part_letter
-from shared.documents.internal import Edge, Source
-from shared.documents.report import AlarmReport, decode_report, split_value
+from shared.documents.internal import Active, Edge, Part, Snapshot, Source, encode_internal
+from shared.documents.report import (
+    AlarmReport,
+    RegistersReport,
+    RegisterWord,
+    Report,
+    decode_report,
+    split_value,
+)
 from shared.errors import RecordError
 from shared.times import MINUTE_MS, datetime_to_ms, from_rfc3339
 
@@ -13,6 +21,9 @@ from shared.times import MINUTE_MS, datetime_to_ms, from_rfc3339
 # devices: clocks start at 1970 or 2012 until NTP answers.
 MAX_AHEAD_MS = 5 * MINUTE_MS
 EARLIEST_MS = from_rfc3339("2020-01-01T00:00:00Z")
+# A report of 1,000 registers of which one bit each is set makes some 80 kB. One whose every bit is set would
+# make more than Kafka takes, and more faults than a transaction should hold.
+MAX_SNAPSHOT_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +50,10 @@ def clamp_receipt(timestamp_ms: int, *, read_to_ms: int, now_ms: int) -> int:
     return min(max(timestamp_ms, read_to_ms), now_ms)
 
 
-def read_arrival(arrival: Arrival) -> Iterator[Edge | DeadLetter]:
-    """Each report of the record as an edge, or as a dead letter that says what is wrong with it."""
+def read_arrival(
+    arrival: Arrival, catalogue: Catalogue
+) -> Iterator[Edge | Snapshot | DeadLetter]:
+    """Each report of the record as one internal record, or as a dead letter that says what is wrong with it."""
     try:
         reports = split_value(arrival.value)
     except RecordError as error:
@@ -48,33 +61,119 @@ def read_arrival(arrival: Arrival) -> Iterator[Edge | DeadLetter]:
         return
     for index, report in enumerate(reports):
         try:
-            alarm = decode_report(report)
+            result = _make_record(report, arrival, index, catalogue)
         except RecordError as error:
-            yield make_part_letter(error, arrival, index, report)
-        else:
-            yield _make_edge(alarm, arrival, index)
+            result = make_part_letter(error, arrival, index, report)
+        yield result
 
 
-def _make_edge(alarm: AlarmReport, arrival: Arrival, index: int) -> Edge:
-    at_ms = datetime_to_ms(alarm.at)
-    trusted = EARLIEST_MS <= at_ms <= arrival.receipt_ms + MAX_AHEAD_MS
+def count_unknown_codes(record: Edge | Snapshot, catalogue: Catalogue) -> int:
+    """How many of the codes that the record names are not in the catalogue."""
+    if isinstance(record, Edge):
+        return record.code not in catalogue
+    return sum(active.code not in catalogue for part in record.parts for active in part.active)
+
+
+def count_unknown_registers(record: Edge | Snapshot, catalogue: Catalogue) -> int:
+    """How many of the registers that the record reads are not in the catalogue."""
+    if isinstance(record, Edge):
+        return 0
+    return sum(
+        not catalogue.registers.has_code(part.scope[0]) for part in record.parts if part.scope
+    )
+
+
+def _make_record(
+    raw: bytes, arrival: Arrival, index: int, catalogue: Catalogue
+) -> Edge | Snapshot:
+    """Raises RecordError."""
+    report = decode_report(raw)
+    source = Source(arrival.generation, arrival.topic, arrival.partition, arrival.offset, index)
+    if isinstance(report, AlarmReport):
+        return _make_edge(report, source, arrival.receipt_ms)
+    return _make_snapshot(report, source, arrival.receipt_ms, catalogue.registers)
+
+
+def _make_edge(alarm: AlarmReport, source: Source, receipt_ms: int) -> Edge:
+    at_ms, trusted = _judge_clock(alarm, receipt_ms)
     return Edge(
-        source=Source(arrival.generation, arrival.topic, arrival.partition, arrival.offset, index),
+        source=source,
         emu_id=alarm.emu_id,
-        site_id=alarm.site_id or f"unknown:{alarm.emu_id}",
+        site_id=_site_of(alarm),
         component=alarm.component,
         code=alarm.code,
         raised=alarm.state == "raised",
-        at_ms=at_ms if trusted else arrival.receipt_ms,
-        receipt_ms=arrival.receipt_ms,
+        at_ms=at_ms,
+        receipt_ms=receipt_ms,
         trusted=trusted,
         level=alarm.level,
         value=alarm.value,
         unit=alarm.unit,
         text=alarm.text,
-        boot=None if alarm.boot is None else str(alarm.boot),
+        boot=_boot_of(alarm),
         seq=alarm.seq,
         model=alarm.model,
         firmware=alarm.firmware,
         historical=alarm.historical,
     )
+
+
+def _make_snapshot(
+    report: RegistersReport, source: Source, receipt_ms: int, registers: Registers
+) -> Snapshot:
+    at_ms, trusted = _judge_clock(report, receipt_ms)
+    snapshot = Snapshot(
+        source=source,
+        emu_id=report.emu_id,
+        site_id=_site_of(report),
+        at_ms=at_ms,
+        receipt_ms=receipt_ms,
+        trusted=trusted,
+        parts=tuple(
+            part for word in report.registers if (part := _read_word(word, registers)) is not None
+        ),
+        boot=_boot_of(report),
+        seq=report.seq,
+        model=report.model,
+        firmware=report.firmware,
+        historical=report.historical,
+    )
+    size_bytes = len(encode_internal(snapshot))
+    if size_bytes > MAX_SNAPSHOT_BYTES:
+        raise RecordError(
+            "too_large",
+            f"what stands by these registers takes {size_bytes} bytes; "
+            f"at most {MAX_SNAPSHOT_BYTES} are taken - at `$.registers`",
+        )
+    return snapshot
+
+
+def _read_word(word: RegisterWord, registers: Registers) -> Part | None:
+    """None: the word says nothing.
+
+    The scope holds the register's raw name as well: what stood under it before the catalogue had the
+    register is no longer named, and so ends with this part.
+    """
+    model = str(word.model)
+    register = registers.find(model, word.point)
+    standing = register.read(word.bits)
+    if standing is None:
+        return None
+    raw_name = f"{model}.{word.point}"
+    scope = (register.code,) if register.code == raw_name else (register.code, raw_name)
+    return Part(word.component, scope, tuple(Active(code, level) for code, level in standing))
+
+
+def _judge_clock(report: Report, receipt_ms: int) -> tuple[int, bool]:
+    """When it happened, and whether the device's clock is trusted; the receipt stands in where it is not."""
+    at_ms = datetime_to_ms(report.at)
+    trusted = EARLIEST_MS <= at_ms <= receipt_ms + MAX_AHEAD_MS
+    return (at_ms if trusted else receipt_ms), trusted
+
+
+def _site_of(report: Report) -> str:
+    return report.site_id or f"unknown:{report.emu_id}"
+
+
+def _boot_of(report: Report) -> str | None:
+    return None if report.boot is None else str(report.boot)

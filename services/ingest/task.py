@@ -10,8 +10,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.ingest.config import IngestSettings
-from services.ingest.metrics import REPORTS
-from services.ingest.reports import Arrival, clamp_receipt, read_arrival
+from services.ingest.metrics import REPORTS, UNKNOWN_CODES, UNKNOWN_REGISTERS
+from services.ingest.reports import (
+    Arrival,
+    clamp_receipt,
+    count_unknown_codes,
+    count_unknown_registers,
+    read_arrival,
+)
+from shared.catalogue import Catalogue
 from shared.documents.dead_letter import DeadLetter
 from shared.documents.internal import encode_internal
 from shared.errors import ReadError
@@ -48,8 +55,9 @@ class IngestTask:
     refused. The classifier drops repetitions by their source.
     """
 
-    def __init__(self, settings: IngestSettings, topic: str) -> None:
+    def __init__(self, settings: IngestSettings, topic: str, catalogue: Catalogue) -> None:
         self._settings = settings
+        self._catalogue = catalogue
         self._topics = Topics(settings.prefix)
         self._topic = topic
         self._read_to_ms = 0
@@ -105,7 +113,7 @@ class IngestTask:
 
     def _carry_over(self, records: Iterable[Record]) -> Iterable[Outgoing]:
         now = now_ms()
-        reports = 0
+        reports = unknown_codes = unknown_registers = 0
         for record in records:
             if record.timestamp_type == CREATE_TIME and not self._warned:
                 self._warned = True
@@ -123,11 +131,13 @@ class IngestTask:
                 value=record.value,
                 receipt_ms=clamp_receipt(record.timestamp, read_to_ms=self._read_to_ms, now_ms=now),
             )
-            for result in read_arrival(arrival):
+            for result in read_arrival(arrival, self._catalogue):
                 if isinstance(result, DeadLetter):
                     yield self._bury(result, record)
                 else:
                     reports += 1
+                    unknown_codes += count_unknown_codes(result, self._catalogue)
+                    unknown_registers += count_unknown_registers(result, self._catalogue)
                     yield Outgoing(
                         self._topics.alarms,
                         partition_of(result.site_id, self._settings.partitions),
@@ -135,6 +145,8 @@ class IngestTask:
                         encode_internal(result),
                     )
         REPORTS.labels(self._topic).inc(reports)
+        UNKNOWN_CODES.labels(self._topic).inc(unknown_codes)
+        UNKNOWN_REGISTERS.labels(self._topic).inc(unknown_registers)
 
     def _bury(self, letter: DeadLetter, record: Record) -> Outgoing:
         DEAD_LETTERS.labels("ingest", letter.reason).inc()

@@ -9,6 +9,6 @@ registers.py    reads words
 
 from shared.catalogue.catalogue import Catalogue, Row
 from shared.catalogue.files import load_catalogue
-from shared.catalogue.registers import ActiveCode, Register
+from shared.catalogue.registers import ActiveCode, Register, Registers
 
-__all__ = ["ActiveCode", "Catalogue", "Register", "Row", "load_catalogue"]
+__all__ = ["ActiveCode", "Catalogue", "Register", "Registers", "Row", "load_catalogue"]

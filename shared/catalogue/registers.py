@@ -56,8 +56,13 @@ class Registers:
 
     def __init__(self, by_name: Mapping[tuple[str, str], Register]) -> None:
         self._by_name = by_name
+        self._codes = frozenset(register.code for register in by_name.values())
 
     def find(self, model: str, point: str) -> Register:
         """The register of that name; one whose every set bit is an unknown code where there is none."""
         found = self._by_name.get((model, point))
         return found if found is not None else Register(code=f"{model}.{point}")
+
+    def has_code(self, code: str) -> bool:
+        """Whether one of the catalogue's registers has this code."""
+        return code in self._codes

@@ -53,6 +53,43 @@ class Edge(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="edge"):
     historical: bool = False
 
 
+class Active(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A code that a snapshot names as standing."""
+
+    code: str
+    level: str | None = None
+    value: float | bool | str | None = None
+
+
+class Part(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a snapshot says of one component, and how far its silence goes."""
+
+    component: str
+    scope: tuple[str, ...] | None
+    """Names of which the part says all: codes that are one of them, or begin with one and a full stop, stand
+    only where a part names them. None: all codes of the component; empty: what is not named is not spoken of.
+    """
+    active: tuple[Active, ...]
+
+
+class Snapshot(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="snapshot"):
+    """One report's word on what stands, in parts. All parts hold at once: what one names stands."""
+
+    source: Source
+    emu_id: str
+    site_id: str
+    at_ms: int
+    """As an edge's."""
+    receipt_ms: int
+    trusted: bool
+    parts: tuple[Part, ...]
+    boot: str | None = None
+    seq: int | None = None
+    model: str | None = None
+    firmware: str | None = None
+    historical: bool = False
+
+
 class Ruling(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="ruling"):
     """A person's word on a condition, sent by dispatch."""
 
@@ -67,7 +104,7 @@ class Ruling(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="ruling
     receipt_ms: int
 
 
-InternalRecord = Edge | Ruling
+InternalRecord = Edge | Snapshot | Ruling
 
 encode_internal = msgspec.msgpack.Encoder().encode
 decode_internal = msgspec.msgpack.Decoder(InternalRecord).decode

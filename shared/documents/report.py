@@ -1,5 +1,6 @@
 """Reports: what an EMU or its gateway sends to the input topic, and the checks on them."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -10,23 +11,18 @@ from shared.errors import RecordError
 MAX_VALUE_BYTES = 1024 * 1024
 MAX_REPORTS = 10_000
 MAX_TEXT_BYTES = 4096
+MAX_REGISTERS = 1_000
+WORD_BITS = 64
 
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
-class AlarmReport(msgspec.Struct, tag="alarm", tag_field="type", frozen=True, gc=False):
-    """A condition has risen or gone, in the EMU's own words. A report without `type` is one of these."""
+class Report(msgspec.Struct, tag_field="type", kw_only=True, frozen=True, gc=False):
+    """What every report says of its EMU and of itself."""
 
     emu_id: Identifier
-    code: Identifier
-    state: Literal["raised", "cleared"]
     at: Annotated[datetime, msgspec.Meta(tz=True)]
     site_id: Identifier | None = None
-    component: Identifier = "emu"
-    level: Identifier | None = None
-    value: float | bool | Identifier | None = None
-    unit: Identifier | None = None
-    text: str | None = None
     boot: Identifier | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
     model: Identifier | None = None
@@ -34,8 +30,49 @@ class AlarmReport(msgspec.Struct, tag="alarm", tag_field="type", frozen=True, gc
     historical: bool = False
 
 
+class AlarmReport(Report, tag="alarm", kw_only=True, frozen=True, gc=False):
+    """A condition has risen or gone, in the EMU's own words. A report without `type` is one of these."""
+
+    code: Identifier
+    state: Literal["raised", "cleared"]
+    component: Identifier = "emu"
+    level: Identifier | None = None
+    value: float | bool | Identifier | None = None
+    unit: Identifier | None = None
+    text: str | None = None
+
+
+class RegisterWord(msgspec.Struct, kw_only=True, frozen=True, gc=False):
+    """The word that one register of a device holds: its bits, or the value of an enum."""
+
+    model: Identifier | Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    """Of the device's registers, as `701` of SunSpec; not the EMU's."""
+    point: Identifier
+    bits: Annotated[int, msgspec.Meta(ge=0)]
+    component: Identifier = "emu"
+
+
+class RegistersReport(Report, tag="registers", kw_only=True, frozen=True, gc=False):
+    """Words of registers; each is a complete snapshot of its register, and of no other.
+
+    A register that could not be read is left out: nothing is said of it.
+    """
+
+    registers: Annotated[tuple[RegisterWord, ...], msgspec.Meta(max_length=MAX_REGISTERS)]
+
+
+class _Shape(msgspec.Struct, frozen=True, gc=False):
+    """What is read of a report first."""
+
+    type: str = "alarm"
+
+
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_alarm = msgspec.json.Decoder(AlarmReport).decode
+_decode_shape = msgspec.json.Decoder(_Shape).decode
+_decode_as: dict[str, Callable[[bytes], AlarmReport | RegistersReport]] = {
+    "alarm": msgspec.json.Decoder(AlarmReport).decode,
+    "registers": msgspec.json.Decoder(RegistersReport).decode,
+}
 
 
 def split_value(value: bytes | None) -> list[bytes]:
@@ -62,35 +99,45 @@ def split_value(value: bytes | None) -> list[bytes]:
     return [bytes(report) for report in reports]
 
 
-def decode_report(report: bytes) -> AlarmReport:
+def decode_report(report: bytes) -> AlarmReport | RegistersReport:
     """One report, checked. Raises RecordError: `not_json`, `unknown_type`, `invalid` (type, field, limit)."""
     try:
-        alarm = _decode_alarm(report)
+        shape = _decode_shape(report).type
+        if shape not in _decode_as:
+            known = ", ".join(_decode_as)
+            raise RecordError("unknown_type", f"Expected {known}, got {shape!r} - at `$.type`")
+        decoded = _decode_as[shape](report)
     except msgspec.ValidationError as error:
         reason = "unknown_type" if str(error).endswith("`$.type`") else "invalid"
         raise RecordError(reason, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError("not_json", f"the report is not JSON: {error}") from error
-    _check_printable(alarm)
+    _check_printable("$", decoded, ("emu_id", "site_id", "boot", "model", "firmware"))
+    if isinstance(decoded, AlarmReport):
+        _check_alarm(decoded)
+    else:
+        _check_registers(decoded)
+    return decoded
+
+
+def _check_alarm(alarm: AlarmReport) -> None:
+    _check_printable("$", alarm, ("code", "component", "level", "unit"))
     if alarm.text is not None and len(alarm.text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
         raise RecordError("invalid", f"Text longer than {MAX_TEXT_BYTES} bytes - at `$.text`")
-    return alarm
 
 
-def _check_printable(alarm: AlarmReport) -> None:
-    for name in (
-        "emu_id",
-        "code",
-        "site_id",
-        "component",
-        "level",
-        "unit",
-        "boot",
-        "model",
-        "firmware",
-    ):
-        text: object = getattr(alarm, name)
+def _check_registers(report: RegistersReport) -> None:
+    for number, register in enumerate(report.registers):
+        where = f"$.registers[{number}]"
+        _check_printable(where, register, ("model", "point", "component"))
+        if register.bits >> WORD_BITS:
+            raise RecordError("invalid", f"Expected `int` < 2**{WORD_BITS} - at `{where}.bits`")
+
+
+def _check_printable(where: str, checked: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        text: object = getattr(checked, name)
         if isinstance(text, str) and not text.isprintable():
             raise RecordError(
-                "invalid", f"Expected printable characters only, got {text!r} - at `$.{name}`"
+                "invalid", f"Expected printable characters only, got {text!r} - at `{where}.{name}`"
             )
