@@ -1,34 +1,32 @@
-"""What an alarm makes of a condition: pure functions of (condition, record, now).
+"""What a record makes of its EMU and of its conditions: pure functions of (emu, conditions, record, now)."""
 
-A condition's life (docs/behaviour.md, "A fault's life"):
-
-    raise ─► opened ─► repeated … ─► cleared ─► closed (the reopen window is over, forgotten)
-                ▲                       │
-                └────── reopened ◄──────┘ raise within the reopen window
-"""
-
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
+from services.classifier.life import (
+    Turn,
+    clear,
+    close,
+    confirm,
+    count_late,
+    fall,
+    is_graver,
+    rise,
+    tell_repeats,
+)
 from services.classifier.order import (
     is_counted,
     is_late,
     is_redelivered,
     remember_report,
     remember_source,
+    remember_spoken,
 )
-from services.classifier.state import REOPEN_WINDOW_MS, Condition, Emu
-from shared.catalogue import Catalogue, Row
-from shared.documents.fault import Fault, FaultChange, FaultSource
-from shared.documents.ids import make_id
-from shared.documents.internal import Edge, Ruling
-from shared.times import MINUTE_MS, to_rfc3339
-
-# A repeat after this much silence is news, and told at once.
-QUIET_MS = MINUTE_MS
-# Repeats that go on are told after 1, 5, 15, 60 minutes, and then each hour.
-TRAILING_MS = (1 * MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS, 60 * MINUTE_MS)
+from services.classifier.scope import is_spoken_of, names_spoken_of
+from services.classifier.state import Condition, ConditionName, Emu
+from shared.catalogue import Catalogue
+from shared.documents.fault import Fault
+from shared.documents.internal import Active, Edge, Ruling, Snapshot
 
 
 class Outcome(NamedTuple):
@@ -38,11 +36,12 @@ class Outcome(NamedTuple):
     """One word for the metrics: redelivered, duplicate, opened, repeated, ..., nothing."""
     emu: Emu | None = None
     """None: unchanged."""
-    condition: Condition | None = None
-    """None: unchanged, or gone when `forget`."""
+    conditions: tuple[Condition, ...] = ()
+    """Those that changed."""
     faults: tuple[Fault, ...] = ()
     """The revisions to publish, in order."""
     forget: bool = False
+    """The condition that was woken is over."""
 
 
 def judge_edge(
@@ -54,15 +53,49 @@ def judge_edge(
     heard = remember_source(emu, edge.source)
     if is_counted(emu, edge):
         return Outcome("duplicate", heard)
-    if condition is not None and is_late(emu, condition, edge):
-        return _count_late(remember_report(heard, edge), condition, edge, now_ms)
     heard = remember_report(heard, edge)
-    if edge.raised:
-        return _raise(heard, condition, edge, now_ms, catalogue)
-    if condition is None:
-        return Outcome("nothing", heard)
-    condition = replace(condition, boot=edge.boot, seq=edge.seq)
-    return _clear(heard, condition, edge.receipt_ms, now_ms, catalogue)
+    if is_late(emu, condition, (edge.component, edge.code), edge):
+        return _sum_up(heard, count_late(condition, edge, now_ms))
+    said = rise if edge.raised else fall
+    return _sum_up(heard, said(condition, edge, now_ms, catalogue))
+
+
+def judge_snapshot(
+    emu: Emu,
+    conditions: Mapping[ConditionName, Condition],
+    snapshot: Snapshot,
+    now_ms: int,
+    catalogue: Catalogue,
+) -> Outcome:
+    """What stands by the snapshot against what stood; `conditions` are all of this EMU.
+
+    First what is gone is cleared, by name; then what is new is raised, in the snapshot's order. What stands
+    and is named is left as it is: a snapshot that says the same again is no repeat.
+    """
+    if is_redelivered(emu, snapshot.source):
+        return Outcome("redelivered")
+    heard = remember_source(emu, snapshot.source)
+    if is_counted(emu, snapshot):
+        return Outcome("duplicate", heard)
+    heard = remember_spoken(remember_report(heard, snapshot), snapshot)
+    changed: dict[ConditionName, Condition] = {}
+    faults: list[Fault] = []
+    late = False
+    for edge in _edges_of(snapshot, conditions, catalogue):
+        name = (edge.component, edge.code)
+        condition = changed.get(name) or conditions.get(name)
+        if is_late(emu, condition, name, edge):
+            late = True
+            continue
+        if edge.raised and condition is not None and condition.stands:
+            turn = confirm(condition, edge, now_ms, catalogue)
+        else:
+            turn = (rise if edge.raised else fall)(condition, edge, now_ms, catalogue)
+        if turn.condition is not None:
+            changed[name] = turn.condition
+        faults += turn.faults
+    verdict = "changed" if faults else "late" if late else "nothing"
+    return Outcome(verdict, heard, tuple(changed.values()), tuple(faults))
 
 
 def judge_ruling(
@@ -74,174 +107,62 @@ def judge_ruling(
     heard = remember_source(emu, ruling.source)
     if condition is None:
         return Outcome("nothing", heard)
-    return _clear(heard, condition, ruling.receipt_ms, now_ms, catalogue)
+    return _sum_up(heard, clear(condition, ruling.receipt_ms, now_ms, catalogue))
 
 
 def wake(condition: Condition, now_ms: int, catalogue: Catalogue) -> Outcome:
     """What is due at `condition.wake_at_ms` <= now: a trailing revision, or the end."""
     if condition.stands:
-        ladder = min(condition.ladder + 1, len(TRAILING_MS) - 1)
-        return _publish("repeated", None, replace(condition, ladder=ladder), now_ms, catalogue)
-    outcome = _publish("closed", None, condition, now_ms, catalogue)
-    return outcome._replace(condition=None, forget=True)
+        return _sum_up(None, tell_repeats(condition, now_ms, catalogue))
+    turn = close(condition, now_ms, catalogue)
+    return Outcome(turn.verdict, faults=turn.faults, forget=True)
 
 
-def _raise(
-    emu: Emu, condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalogue
-) -> Outcome:
-    if condition is None:
-        return _open(emu, edge, now_ms, catalogue)
-    cleared_at_ms = condition.cleared_at_ms
-    if cleared_at_ms is not None and edge.receipt_ms - cleared_at_ms >= REOPEN_WINDOW_MS:
-        closed = _publish("closed", emu, condition, now_ms, catalogue)
-        opened = _open(emu, edge, now_ms, catalogue)
-        return opened._replace(faults=closed.faults + opened.faults)
-    condition = replace(condition, boot=edge.boot, seq=edge.seq)
-    if condition.stands:
-        return _repeat(emu, condition, edge, now_ms, catalogue)
-    return _reopen(emu, condition, edge, now_ms, catalogue)
+def _sum_up(emu: Emu | None, turn: Turn) -> Outcome:
+    conditions = () if turn.condition is None else (turn.condition,)
+    return Outcome(turn.verdict, emu, conditions, turn.faults)
 
 
-def _open(emu: Emu, edge: Edge, now_ms: int, catalogue: Catalogue) -> Outcome:
-    row = catalogue.look_up(edge.code, edge.level)
-    source = edge.source
-    condition = Condition(
-        emu_id=edge.emu_id,
-        component=edge.component,
-        code=edge.code,
-        site_id=edge.site_id,
-        fault_id=make_id(
-            "f", edge.site_id, edge.emu_id, edge.component, edge.code, *source.stream, *source.place
-        ),
-        revision=0,
-        grade=row.grade,
-        grade_reason=row.reason,
-        raised_at_ms=edge.at_ms,
-        opened_at_ms=edge.receipt_ms,
-        last_at_ms=edge.receipt_ms,
-        cleared_at_ms=None,
-        count=1,
-        flaps=0,
-        level=edge.level,
-        model=edge.model,
-        firmware=edge.firmware,
-        source=source,
-        boot=edge.boot,
-        seq=edge.seq,
-        published_ms=now_ms,
-        ladder=0,
-        publish_at_ms=None,
-        closes_at_ms=None,
-    )
-    return _publish("opened", emu, condition, now_ms, catalogue)
+def _edges_of(
+    snapshot: Snapshot, conditions: Mapping[ConditionName, Condition], catalogue: Catalogue
+) -> Iterator[Edge]:
+    """The edges that the snapshot amounts to: what is gone, by name; then what is new or graver."""
+    named = {(part.component, active.code) for part in snapshot.parts for active in part.active}
+    unnamed = [
+        name for name, condition in conditions.items() if condition.stands and name not in named
+    ]
+    if unnamed:
+        spoken = names_spoken_of(snapshot)
+        for component, code in sorted(unnamed):
+            if is_spoken_of((component, code), spoken):
+                yield _make_edge(snapshot, component, Active(code), raised=False)
+    for part in snapshot.parts:
+        for active in part.active:
+            condition = conditions.get((part.component, active.code))
+            if (
+                condition is None
+                or not condition.stands
+                or is_graver(condition, active.level, catalogue)
+            ):
+                yield _make_edge(snapshot, part.component, active, raised=True)
 
 
-def _repeat(
-    emu: Emu, condition: Condition, edge: Edge, now_ms: int, catalogue: Catalogue
-) -> Outcome:
-    quiet = edge.receipt_ms - condition.last_at_ms >= QUIET_MS
-    condition = _count(condition, edge)
-    row = catalogue.look_up(edge.code, edge.level)
-    if row.grade < condition.grade:  # only upward: what was said stays said
-        condition = replace(condition, grade=row.grade, grade_reason=row.reason)
-        return _publish("regraded", emu, condition, now_ms, catalogue)
-    if quiet:
-        return _publish("repeated", emu, replace(condition, ladder=0), now_ms, catalogue)
-    if condition.publish_at_ms is None:
-        due_ms = condition.published_ms + TRAILING_MS[condition.ladder]
-        condition = replace(condition, publish_at_ms=due_ms)
-    return Outcome("repeat", emu, condition)
-
-
-def _reopen(
-    emu: Emu, condition: Condition, edge: Edge, now_ms: int, catalogue: Catalogue
-) -> Outcome:
-    condition = replace(
-        _count(condition, edge),
-        cleared_at_ms=None,
-        closes_at_ms=None,
-        flaps=condition.flaps + 1,
-        ladder=0,
-    )
-    row = catalogue.look_up(edge.code, edge.level)
-    if row.grade < condition.grade:
-        condition = replace(condition, grade=row.grade, grade_reason=row.reason)
-    return _publish("reopened", emu, condition, now_ms, catalogue)
-
-
-def _clear(
-    emu: Emu, condition: Condition, receipt_ms: int, now_ms: int, catalogue: Catalogue
-) -> Outcome:
-    if not condition.stands:
-        return Outcome("nothing", emu, condition)
-    cleared_at_ms = max(receipt_ms, condition.opened_at_ms)
-    # The task's time may be ahead of this input: catching up after an outage must not shorten the window.
-    closes_at_ms = max(cleared_at_ms, now_ms) + REOPEN_WINDOW_MS
-    cleared = replace(condition, cleared_at_ms=cleared_at_ms, closes_at_ms=closes_at_ms)
-    return _publish("cleared", emu, cleared, now_ms, catalogue)
-
-
-def _count_late(emu: Emu, condition: Condition, edge: Edge, now_ms: int) -> Outcome:
-    """History: a raise counts, but the newer word stands."""
-    if not edge.raised or not condition.stands:
-        return Outcome("late", emu)
-    condition = replace(condition, count=condition.count + 1)
-    if condition.publish_at_ms is None:
-        due_ms = max(now_ms, condition.published_ms + TRAILING_MS[condition.ladder])
-        condition = replace(condition, publish_at_ms=due_ms)
-    return Outcome("late", emu, condition)
-
-
-def _count(condition: Condition, edge: Edge) -> Condition:
-    return replace(
-        condition,
-        count=condition.count + 1,
-        last_at_ms=max(condition.last_at_ms, edge.receipt_ms),
-        level=edge.level or condition.level,
-        model=edge.model or condition.model,
-        firmware=edge.firmware or condition.firmware,
-    )
-
-
-def _publish(
-    change: FaultChange, emu: Emu | None, condition: Condition, now_ms: int, catalogue: Catalogue
-) -> Outcome:
-    condition = replace(
-        condition, revision=condition.revision + 1, published_ms=now_ms, publish_at_ms=None
-    )
-    row = catalogue.look_up(condition.code, condition.level)
-    fault = _make_fault(change, condition, row, catalogue.version)
-    return Outcome(change, emu, condition, (fault,))
-
-
-def _make_fault(change: FaultChange, condition: Condition, row: Row, version: str) -> Fault:
-    cleared_at_ms = condition.cleared_at_ms
-    return Fault(
-        fault_id=condition.fault_id,
-        revision=condition.revision,
-        change=change,
-        state="open" if cleared_at_ms is None else "closed" if change == "closed" else "cleared",
-        grade=condition.grade,
-        grade_reason=condition.grade_reason,
-        hazard=row.hazard,
-        kind=row.kind,
-        code=condition.code,
-        title=row.title,
-        remedy=row.remedy,
-        emu_id=condition.emu_id,
-        component=condition.component,
-        site_id=condition.site_id,
-        model=condition.model,
-        firmware=condition.firmware,
-        raised_at=to_rfc3339(condition.raised_at_ms),
-        opened_at=to_rfc3339(condition.opened_at_ms),
-        clocks_from=to_rfc3339(condition.opened_at_ms),
-        last_at=to_rfc3339(condition.last_at_ms),
-        cleared_at=None if cleared_at_ms is None else to_rfc3339(cleared_at_ms),
-        count=condition.count,
-        flaps=condition.flaps,
-        catalogue=version,
-        source=FaultSource(
-            condition.source.topic, condition.source.partition, condition.source.offset
-        ),
+def _make_edge(snapshot: Snapshot, component: str, active: Active, *, raised: bool) -> Edge:
+    return Edge(
+        source=snapshot.source,
+        emu_id=snapshot.emu_id,
+        site_id=snapshot.site_id,
+        component=component,
+        code=active.code,
+        raised=raised,
+        at_ms=snapshot.at_ms,
+        receipt_ms=snapshot.receipt_ms,
+        trusted=snapshot.trusted,
+        level=active.level,
+        value=active.value,
+        boot=snapshot.boot,
+        seq=snapshot.seq,
+        model=snapshot.model,
+        firmware=snapshot.firmware,
+        historical=snapshot.historical,
     )

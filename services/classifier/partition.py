@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from services.classifier.judge import Outcome, judge_edge, judge_ruling, wake
+from services.classifier.conditions import ChangedConditions, Conditions
+from services.classifier.judge import Outcome, judge_edge, judge_ruling, judge_snapshot, wake
 from services.classifier.state import (
     META_KEY,
     Condition,
@@ -27,12 +28,12 @@ from services.classifier.state import (
 )
 from shared.catalogue import Catalogue
 from shared.documents.fault import GRADES, Fault
-from shared.documents.internal import Edge, InternalRecord, Ruling
+from shared.documents.internal import Edge, InternalRecord, Ruling, Snapshot
 
 _NEW_EMU = Emu()
-# Many reopen windows may end together, such as those of a site that came back: 5,000 wake-ups are some 0.1 s
-# of the event loop and a transaction of ordinary size.
-MAX_WAKE_UPS = 5_000
+# Many reopen windows may end together, such as those of a site that came back, and a snapshot may open many
+# faults: 5,000 of them are some 0.1 s of the event loop and a transaction of ordinary size.
+MAX_FAULTS = 5_000
 
 
 class ChangelogEntry(NamedTuple):
@@ -48,7 +49,7 @@ class Partition:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.meta = Meta(offset=0, now_ms=0)
-        self.conditions: dict[ConditionKey, Condition] = {}
+        self.conditions = Conditions()
         self.emus: dict[str, Emu] = {}
         self.open_by_grade = Counter[str]({grade: 0 for grade in GRADES})
         self._wake_ups: list[tuple[int, ConditionKey]] = []
@@ -62,14 +63,13 @@ class Partition:
             if value is not None:
                 self.emus[parse_emu_key(key)] = decode_emu(value)
         elif value is None:
-            self.conditions.pop(parse_condition_key(key), None)
+            self.conditions.remove(parse_condition_key(key))
         else:
-            condition = decode_condition(value)
-            self.conditions[condition.key] = condition
+            self.conditions.put(decode_condition(value))
 
     def restored(self) -> None:
         """Rebuild what is derived."""
-        for condition in self.conditions.values():
+        for condition in self.conditions:
             self.open_by_grade[condition.grade] += condition.stands
             self.wake_at(condition)
 
@@ -79,15 +79,13 @@ class Partition:
 
     def apply(self, batch: "Batch") -> None:
         """The batch's transaction is committed: make it part of the state."""
-        for key, condition in batch.conditions.items():
+        for key, condition in batch.conditions.changes.items():
             before = self.conditions.get(key)
             if before is not None:
                 self.open_by_grade[before.grade] -= before.stands
-            if condition is None:
-                self.conditions.pop(key, None)
-            else:
-                self.conditions[key] = condition
+            if condition is not None:
                 self.open_by_grade[condition.grade] += condition.stands
+        batch.conditions.apply()
         self.emus.update(batch.emus)
         self.meta = batch.meta
 
@@ -119,53 +117,47 @@ class Batch:
         self._partition = partition
         self._catalogue = partition.catalogue
         self.meta = partition.meta
-        self.conditions: dict[ConditionKey, Condition | None] = {}
+        self.conditions = ChangedConditions(partition.conditions)
         self.emus: dict[str, Emu] = {}
         self.faults: list[Fault] = []
         self.verdicts = Counter[str]()
-        self._woken = 0
 
     @property
     def changes_state(self) -> bool:
         """Whether anything but the offset and the time has changed."""
-        return bool(self.conditions or self.emus or self.faults)
+        return bool(self.conditions.changes or self.emus or self.faults)
 
     def judge(self, record: InternalRecord) -> None:
         """One record; `follow_clock` to its receipt must have gone before.
 
         All or nothing: where a rule raises, no part of the record's outcome is staged.
         """
-        now_ms = self.meta.now_ms
-        emu = self.emus.get(record.emu_id) or self._partition.emus.get(record.emu_id, _NEW_EMU)
-        condition = self._find((record.emu_id, record.component, record.code))
-        match record:
-            case Edge():
-                outcome = judge_edge(emu, condition, record, now_ms, self._catalogue)
-            case Ruling():
-                outcome = judge_ruling(emu, condition, record, now_ms, self._catalogue)
-        self._take(condition, outcome)
+        outcome = self._judge(record)
+        self._take(outcome)
         if outcome.emu is not None:
             self.emus[record.emu_id] = outcome.emu
 
     def follow_clock(self, now_ms: int) -> bool:
         """Move the task's time to `now_ms`, never back, and wake what is due on the way, in order.
 
-        False: so much was due that the batch is full, and time stands at the last wake-up. Nothing may be
-        judged then before a new batch has followed the clock to its end.
+        False: the batch is full, and time may stand at a wake-up. Nothing may be judged then before a new
+        batch has followed the clock to its end.
         """
-        while (wake_up := self._partition.next_wake_up(now_ms)) is not None:
+        while True:
+            if len(self.faults) >= MAX_FAULTS:
+                return False
+            wake_up = self._partition.next_wake_up(now_ms)
+            if wake_up is None:
+                break
             due_ms, key = wake_up
-            condition = self._find(key)
+            condition = self.conditions.get(key)
             if condition is None or condition.wake_at_ms != due_ms:
                 continue  # it was cleared, woken or told meanwhile; its new wake-up is listed itself
             self._move_time(due_ms)
             outcome = wake(condition, self.meta.now_ms, self._catalogue)
             if outcome.forget:
-                self.conditions[key] = None
-            self._take(condition, outcome)
-            self._woken += 1
-            if self._woken >= MAX_WAKE_UPS:
-                return False
+                self.conditions.remove(key)
+            self._take(outcome)
         self._move_time(now_ms)
         return True
 
@@ -175,24 +167,33 @@ class Batch:
 
     def changelog(self) -> Iterator[ChangelogEntry]:
         """What has to be written for this batch to be remembered."""
-        for key, condition in self.conditions.items():
+        for key, condition in self.conditions.changes.items():
             value = None if condition is None else encode(condition)
             yield ChangelogEntry(condition_key(key), value)
         for emu_id, emu in self.emus.items():
             yield ChangelogEntry(emu_key(emu_id), encode(emu))
         yield ChangelogEntry(META_KEY, encode(self.meta))
 
-    def _find(self, key: ConditionKey) -> Condition | None:
-        if key in self.conditions:
-            return self.conditions[key]
-        return self._partition.conditions.get(key)
+    def _judge(self, record: InternalRecord) -> Outcome:
+        now_ms, catalogue = self.meta.now_ms, self._catalogue
+        emu = self.emus.get(record.emu_id) or self._partition.emus.get(record.emu_id, _NEW_EMU)
+        conditions = self.conditions.of(record.emu_id)
+        match record:
+            case Edge():
+                condition = conditions.get((record.component, record.code))
+                return judge_edge(emu, condition, record, now_ms, catalogue)
+            case Snapshot():
+                return judge_snapshot(emu, conditions, record, now_ms, catalogue)
+            case Ruling():
+                condition = conditions.get((record.component, record.code))
+                return judge_ruling(emu, condition, record, now_ms, catalogue)
 
-    def _take(self, before: Condition | None, outcome: Outcome) -> None:
+    def _take(self, outcome: Outcome) -> None:
         self.verdicts[outcome.verdict] += 1
         self.faults += outcome.faults
-        condition = outcome.condition
-        if condition is not None:
-            self.conditions[condition.key] = condition
+        for condition in outcome.conditions:
+            before = self.conditions.get(condition.key)
+            self.conditions.put(condition)
             if before is None or before.wake_at_ms != condition.wake_at_ms:
                 self._partition.wake_at(condition)
 

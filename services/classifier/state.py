@@ -18,6 +18,8 @@ REOPEN_WINDOW_MS = 15 * MINUTE_MS
 
 ConditionKey = tuple[str, str, str]
 """(emu_id, component, code): what names a condition."""
+ConditionName = tuple[str, str]
+"""(component, code): what names a condition within its EMU."""
 
 Interval = tuple[int, int]
 
@@ -29,11 +31,23 @@ class Boot(msgspec.Struct, array_like=True, frozen=True, gc=False):
     seen: tuple[Interval, ...]
 
 
+class Spoken(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Names of which one snapshot said all, and no newer one since; where it is in its EMU's order."""
+
+    boot: str
+    seq: int
+    names: tuple[int, ...]
+    """As order.number_of has them, ascending."""
+
+
 class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What was heard from one EMU: the newest source of each input, and its boots, oldest first."""
+    """What was heard from one EMU: the newest source of each input, its boots, oldest first, and what its
+    numbered snapshots spoke of, in the order of their coming.
+    """
 
     sources: tuple[Source, ...] = ()
     boots: tuple[Boot, ...] = ()
+    spoken: tuple[Spoken, ...] = ()
 
 
 class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=False):
@@ -74,6 +88,10 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     @property
     def key(self) -> ConditionKey:
         return (self.emu_id, self.component, self.code)
+
+    @property
+    def name(self) -> ConditionName:
+        return (self.component, self.code)
 
     @property
     def stands(self) -> bool:

@@ -50,10 +50,8 @@ def clamp_receipt(timestamp_ms: int, *, read_to_ms: int, now_ms: int) -> int:
     return min(max(timestamp_ms, read_to_ms), now_ms)
 
 
-def read_arrival(
-    arrival: Arrival, catalogue: Catalogue
-) -> Iterator[Edge | Snapshot | DeadLetter]:
-    """Each report of the record as one internal record, or as a dead letter that says what is wrong with it."""
+def read_arrival(arrival: Arrival, catalogue: Catalogue) -> Iterator[Edge | Snapshot | DeadLetter]:
+    """Each report of the record as one internal record, or as a dead letter that says what is wrong."""
     try:
         reports = split_value(arrival.value)
     except RecordError as error:
@@ -83,9 +81,7 @@ def count_unknown_registers(record: Edge | Snapshot, catalogue: Catalogue) -> in
     )
 
 
-def _make_record(
-    raw: bytes, arrival: Arrival, index: int, catalogue: Catalogue
-) -> Edge | Snapshot:
+def _make_record(raw: bytes, arrival: Arrival, index: int, catalogue: Catalogue) -> Edge | Snapshot:
     """Raises RecordError."""
     report = decode_report(raw)
     source = Source(arrival.generation, arrival.topic, arrival.partition, arrival.offset, index)

@@ -41,7 +41,7 @@ class Stage:
         self._classifier = ClassifierSettings(**common)
 
     def ingest(self) -> IngestService:
-        return IngestService(self._ingest)
+        return IngestService(self._ingest, load_catalogue())
 
     def classifier(self) -> ClassifierService:
         return ClassifierService(self._classifier, load_catalogue())

@@ -1,11 +1,14 @@
-"""Edges and conditions for tests: what a test doesn't say has a plain default."""
+"""Records, conditions and a partition for tests: what a test doesn't say has a plain default."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from services.classifier.judge import judge_edge
+from services.classifier.partition import Batch, Partition
 from services.classifier.state import Condition, Emu
-from shared.catalogue import load_catalogue
-from shared.documents.internal import Edge, Source
+from shared.catalogue import Catalogue, load_catalogue
+from shared.documents.fault import Fault
+from shared.documents.internal import Active, Edge, InternalRecord, Part, Snapshot, Source
 from shared.times import from_rfc3339
 
 NOON_MS = from_rfc3339("2026-11-22T12:00:00Z")
@@ -28,8 +31,90 @@ def edge(offset: int = 0, *, receipt_ms: int = NOON_MS, **fields: Any) -> Edge:
     return Edge(**(known | fields))
 
 
+def snapshot(offset: int, *parts: Part, receipt_ms: int = NOON_MS, **fields: Any) -> Snapshot:
+    """A snapshot of EMU `e1` of site `s1`."""
+    known: dict[str, Any] = {
+        "source": Source(1, "emu.alarms", 0, offset, 0),
+        "emu_id": "e1",
+        "site_id": "s1",
+        "at_ms": receipt_ms,
+        "receipt_ms": receipt_ms,
+        "trusted": True,
+        "parts": parts,
+    }
+    return Snapshot(**(known | fields))
+
+
+def part(
+    scope: tuple[str, ...] | str | None, *active: str | Active, component: str = "bms/rack-1"
+) -> Part:
+    """What a snapshot says of `scope`: these codes stand, and nothing else."""
+    return Part(
+        component,
+        (scope,) if isinstance(scope, str) else scope,
+        tuple(Active(code) if isinstance(code, str) else code for code in active),
+    )
+
+
 def condition_of(first: Edge) -> Condition:
     """The condition that `first` opens."""
     outcome = judge_edge(Emu(), None, first, first.receipt_ms, CATALOGUE)
-    assert outcome.condition is not None
-    return outcome.condition
+    (condition,) = outcome.conditions
+    return condition
+
+
+class Desk:
+    """A partition, everything that it has published, and its changelog, as Kafka would keep them."""
+
+    def __init__(self, catalogue: Catalogue = CATALOGUE) -> None:
+        self._catalogue = catalogue
+        self.partition = Partition(catalogue)
+        self.published: list[Fault] = []
+        self.changelog: dict[bytes, bytes | None] = {}
+
+    def hear(self, *records: InternalRecord, until_ms: int | None = None) -> list[Fault]:
+        """One batch, committed, or as many as it takes; returns what was published."""
+        before = len(self.published)
+        batch = self.partition.stage()
+        for record in records:
+            batch = self._follow_clock(batch, record.receipt_ms)
+            batch.judge(record)
+        if until_ms is not None:
+            batch = self._follow_clock(batch, until_ms)
+        self._commit(batch)
+        return self.published[before:]
+
+    def hear_in_vain(self, *records: InternalRecord) -> None:
+        """One batch whose transaction is aborted."""
+        batch = self.partition.stage()
+        for record in records:
+            batch.follow_clock(record.receipt_ms)
+            batch.judge(record)
+
+    def restart(self, catalogue: Catalogue | None = None) -> None:
+        """A new owner with nothing but the changelog, and perhaps another catalogue."""
+        self._catalogue = catalogue or self._catalogue
+        self.partition = Partition(self._catalogue)
+        for key, value in self.changelog.items():
+            self.partition.restore(key, value)
+        self.partition.restored()
+
+    def standing(self) -> set[tuple[str, str]]:
+        """(component, code) of all that stands, whatever its EMU."""
+        return {condition.name for condition in self.partition.conditions if condition.stands}
+
+    def _follow_clock(self, batch: Batch, now_ms: int) -> Batch:
+        while not batch.follow_clock(now_ms):
+            self._commit(batch)
+            batch = self.partition.stage()
+        return batch
+
+    def _commit(self, batch: Batch) -> None:
+        self.changelog.update(batch.changelog())
+        self.partition.apply(batch)
+        self.published += batch.faults
+
+
+def changes(faults: Iterable[Fault]) -> list[str]:
+    """What each revision tells."""
+    return [fault.change for fault in faults]

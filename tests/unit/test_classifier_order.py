@@ -59,7 +59,7 @@ def test_without_numbers_each_report_counts() -> None:
 
 
 def late(emu: Emu, known: Edge, new: Edge) -> bool:
-    return is_late(emu, condition_of(known), new)
+    return is_late(emu, condition_of(known), (new.component, new.code), new)
 
 
 def test_within_a_boot_the_number_decides() -> None:

@@ -1,58 +1,15 @@
 """A fault's life, told by what a partition publishes. Time is an argument: nothing sleeps."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.classifier.partition import MAX_WAKE_UPS, Partition
+from services.classifier.partition import MAX_FAULTS
 from services.classifier.state import REOPEN_WINDOW_MS
 from shared.documents.fault import Fault
-from shared.documents.internal import Edge, Ruling, Source
+from shared.documents.internal import Edge, Ruling, Snapshot, Source
 from shared.times import HOUR_MS, MINUTE_MS, to_rfc3339
-from tests.unit.alarms import CATALOGUE, NOON_MS, edge
-
-
-@dataclass
-class Desk:
-    """A partition, everything that it has published, and its changelog, as Kafka would keep them."""
-
-    partition: Partition = field(default_factory=lambda: Partition(CATALOGUE))
-    published: list[Fault] = field(default_factory=list[Fault])
-    changelog: dict[bytes, bytes | None] = field(default_factory=dict[bytes, bytes | None])
-
-    def hear(self, *records: Edge | Ruling, until_ms: int | None = None) -> list[Fault]:
-        """One batch, committed; returns what it published."""
-        batch = self.partition.stage()
-        for record in records:
-            assert batch.follow_clock(record.receipt_ms)
-            batch.judge(record)
-        if until_ms is not None:
-            assert batch.follow_clock(until_ms)
-        self.changelog.update(batch.changelog())
-        self.partition.apply(batch)
-        self.published += batch.faults
-        return batch.faults
-
-    def hear_in_vain(self, *records: Edge | Ruling) -> None:
-        """One batch whose transaction is aborted."""
-        batch = self.partition.stage()
-        for record in records:
-            batch.follow_clock(record.receipt_ms)
-            batch.judge(record)
-
-    def restart(self) -> None:
-        """A new owner with nothing but the changelog."""
-        self.partition = Partition(CATALOGUE)
-        for key, value in self.changelog.items():
-            self.partition.restore(key, value)
-        self.partition.restored()
-
-
-def changes(faults: Iterable[Fault]) -> list[str]:
-    return [fault.change for fault in faults]
+from tests.unit.alarms import CATALOGUE, NOON_MS, Desk, changes, edge, part, snapshot
 
 
 def test_ten_reports_of_one_condition_are_one_fault_with_count_10_after_a_minute() -> None:
@@ -118,7 +75,7 @@ def test_a_clear_clears_at_once_and_the_fault_is_closed_after_its_window() -> No
     assert changes(desk.published) == ["opened", "cleared", "closed"]
     assert [fault.state for fault in desk.published] == ["open", "cleared", "closed"]
     assert desk.published[-1].cleared_at == to_rfc3339(cleared_ms)
-    assert not desk.partition.conditions
+    assert len(desk.partition.conditions) == 0
 
 
 def test_a_raise_within_the_window_reopens_the_same_fault_and_a_later_one_opens_another() -> None:
@@ -176,7 +133,7 @@ def test_repeats_leave_no_trace_in_the_list_of_wake_ups() -> None:
 
 
 def test_very_many_wake_ups_are_spread_over_batches_and_none_is_lost() -> None:
-    count = 2 * MAX_WAKE_UPS + 10
+    count = 2 * MAX_FAULTS + 10
     desk = Desk()
     desk.hear(*(edge(n, emu_id=f"e{n}") for n in range(count)))
     desk.hear(*(edge(count + n, emu_id=f"e{n}", raised=False) for n in range(count)))
@@ -187,8 +144,8 @@ def test_very_many_wake_ups_are_spread_over_batches_and_none_is_lost() -> None:
         finished = batch.follow_clock(NOON_MS + HOUR_MS)
         desk.partition.apply(batch)
         closed.append(len(batch.faults))
-    assert closed == [MAX_WAKE_UPS, MAX_WAKE_UPS, 10]
-    assert not desk.partition.conditions
+    assert closed == [MAX_FAULTS, MAX_FAULTS, 10]
+    assert len(desk.partition.conditions) == 0
 
 
 def test_a_late_clear_does_not_end_a_newer_raise() -> None:
@@ -262,31 +219,33 @@ def test_open_faults_are_counted_by_grade(grade: str) -> None:
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> list[Edge]:
-    """Raises and clears of two conditions of two EMUs, some numbered, with gaps of up to 20 minutes."""
+def streams(draw: st.DrawFn) -> list[Edge | Snapshot]:
+    """Raises, clears, snapshots of two conditions of two EMUs, some numbered, gaps of up to 20 minutes."""
     receipt_ms = NOON_MS
-    stream: list[Edge] = []
+    stream: list[Edge | Snapshot] = []
     for offset in range(draw(st.integers(1, 25))):
         receipt_ms += draw(st.sampled_from([0, 500, 20_000, 61_000, 20 * MINUTE_MS]))
         numbered = draw(st.booleans())
-        stream.append(
-            edge(
-                offset,
-                receipt_ms=receipt_ms,
-                emu_id=draw(st.sampled_from(["e1", "e2"])),
-                code=draw(st.sampled_from(["x", "y"])),
-                raised=draw(st.booleans()),
-                boot=draw(st.sampled_from(["b1", "b2"])) if numbered else None,
-                seq=draw(st.integers(0, 8)) if numbered else None,
-            )
-        )
+        common = {
+            "receipt_ms": receipt_ms,
+            "emu_id": draw(st.sampled_from(["e1", "e2"])),
+            "boot": draw(st.sampled_from(["b1", "b2"])) if numbered else None,
+            "seq": draw(st.integers(0, 8)) if numbered else None,
+        }
+        if draw(st.booleans()):
+            scope = draw(st.sampled_from([None, (), ("x",), ("y",), ("x", "y")]))
+            active = draw(st.lists(st.sampled_from(["x.1", "y.1"]), unique=True))
+            stream.append(snapshot(offset, part(scope, *active), **common))
+        else:
+            code = draw(st.sampled_from(["x.1", "y.1"]))
+            stream.append(edge(offset, code=code, raised=draw(st.booleans()), **common))
     return stream
 
 
 @settings(max_examples=300, deadline=None)
 @given(streams(), st.data())
 def test_batches_aborts_restarts_and_redeliveries_change_nothing(
-    stream: list[Edge], data: st.DataObject
+    stream: list[Edge | Snapshot], data: st.DataObject
 ) -> None:
     """The same faults, revision for revision, as one record at a time without any mishap."""
     smooth, rough = Desk(), Desk()
@@ -313,7 +272,9 @@ def test_batches_aborts_restarts_and_redeliveries_change_nothing(
 
 @settings(max_examples=300, deadline=None)
 @given(streams())
-def test_revisions_grow_by_one_and_states_follow_the_life_of_a_fault(stream: list[Edge]) -> None:
+def test_revisions_grow_by_one_and_states_follow_the_life_of_a_fault(
+    stream: list[Edge | Snapshot],
+) -> None:
     desk = Desk()
     for record in stream:
         desk.hear(record)
@@ -335,9 +296,9 @@ def test_revisions_grow_by_one_and_states_follow_the_life_of_a_fault(stream: lis
 
 @settings(max_examples=300, deadline=None)
 @given(streams())
-def test_what_stands_at_the_end_is_what_a_plain_reading_says(stream: list[Edge]) -> None:
-    """Oracle for reports without numbers: the last word on each condition."""
-    plain = [record for record in stream if record.seq is None]
+def test_what_stands_at_the_end_is_what_a_plain_reading_says(stream: list[Edge | Snapshot]) -> None:
+    """Oracle for edges without numbers: the last word on each condition."""
+    plain = [record for record in stream if isinstance(record, Edge) and record.seq is None]
     desk = Desk()
     said: dict[tuple[str, str], bool] = {}
     raises: dict[tuple[str, str], int] = {}
@@ -349,13 +310,13 @@ def test_what_stands_at_the_end_is_what_a_plain_reading_says(stream: list[Edge])
         )
     stands = {
         (condition.emu_id, condition.code)
-        for condition in desk.partition.conditions.values()
+        for condition in desk.partition.conditions
         if condition.stands
     }
     assert stands == {key for key, raised in said.items() if raised}
     counted = {key: 0 for key in raises}
     newest = {fault.fault_id: fault for fault in desk.published}
-    for condition in desk.partition.conditions.values():
+    for condition in desk.partition.conditions:
         newest.pop(condition.fault_id)
         counted[(condition.emu_id, condition.code)] += condition.count
     for fault in newest.values():

@@ -4,10 +4,12 @@ import msgspec
 import pytest
 
 from services.ingest.reports import Arrival, clamp_receipt, read_arrival
+from shared.catalogue import load_catalogue
 from shared.documents.dead_letter import DeadLetter
 from shared.documents.internal import Edge
 from shared.times import from_rfc3339
 
+CATALOGUE = load_catalogue()
 RECEIPT = "2026-11-22T10:00:00.500Z"
 RECEIPT_MS = from_rfc3339(RECEIPT)
 GOOD = {"emu_id": "e1", "code": "c1", "state": "raised", "at": "2026-11-22T10:00:00.123Z"}
@@ -19,7 +21,7 @@ def arrival(value: bytes | None) -> Arrival:
 
 def read(value: object) -> list[Edge | DeadLetter]:
     raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    return list(read_arrival(arrival(raw)))
+    return list(read_arrival(arrival(raw), CATALOGUE))
 
 
 def edges(value: object) -> list[Edge]:
@@ -69,7 +71,7 @@ def test_bad_input_is_a_dead_letter_with_its_reason(value: object, reason: str, 
 
 
 def test_a_missing_value_is_a_dead_letter() -> None:
-    (letter,) = read_arrival(arrival(None))
+    (letter,) = read_arrival(arrival(None), CATALOGUE)
     assert isinstance(letter, DeadLetter)
     assert letter.reason == "empty"
 
@@ -77,7 +79,7 @@ def test_a_missing_value_is_a_dead_letter() -> None:
 def test_a_dead_letter_fits_its_topic_whatever_came() -> None:
     large = b"k" * 2_000_000
     huge = Arrival(1, "emu.alarms", 0, 1, large, b"v" * 9_000_000, RECEIPT_MS)
-    (letter,) = read_arrival(huge)
+    (letter,) = read_arrival(huge, CATALOGUE)
     assert isinstance(letter, DeadLetter)
     assert letter.key is not None
     assert letter.value is not None

@@ -8,7 +8,7 @@ import pytest
 from deploy.cli.simulate import BadLine, read_lines
 from deploy.local.supervisor import DEMONSTRATION
 from shared.catalogue import load_catalogue
-from shared.documents.report import decode_report
+from shared.documents.report import AlarmReport, decode_report
 
 
 def test_a_line_is_a_report_or_a_list_of_them_and_empty_lines_are_nothing(tmp_path: Path) -> None:
@@ -32,6 +32,7 @@ def test_the_demonstration_is_made_of_good_reports_of_all_grades() -> None:
         for report in reports:
             stamped = {**report, "at": "2026-11-22T10:00:00.000Z"}
             alarm = decode_report(msgspec.json.encode(stamped))
+            assert isinstance(alarm, AlarmReport)
             assert alarm.code in catalogue
             grades.add(catalogue.look_up(alarm.code, alarm.level).grade)
     assert grades == {"A", "B", "C", "D"}
