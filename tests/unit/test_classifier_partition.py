@@ -1,5 +1,7 @@
 """A fault's life, told by what a partition publishes. Time is an argument: nothing sleeps."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -226,7 +228,7 @@ def streams(draw: st.DrawFn) -> list[Edge | Snapshot]:
     for offset in range(draw(st.integers(1, 25))):
         receipt_ms += draw(st.sampled_from([0, 500, 20_000, 61_000, 20 * MINUTE_MS]))
         numbered = draw(st.booleans())
-        common = {
+        common: dict[str, Any] = {
             "receipt_ms": receipt_ms,
             "emu_id": draw(st.sampled_from(["e1", "e2"])),
             "boot": draw(st.sampled_from(["b1", "b2"])) if numbered else None,

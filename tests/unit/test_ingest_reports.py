@@ -1,25 +1,43 @@
-"""Each report becomes one edge or one dead letter that a person understands."""
+"""Each report becomes one internal record, or one dead letter that a person understands."""
 
 import msgspec
 import pytest
 
-from services.ingest.reports import Arrival, clamp_receipt, read_arrival
-from shared.catalogue import load_catalogue
+from services.ingest.reports import (
+    MAX_SNAPSHOT_BYTES,
+    Arrival,
+    clamp_receipt,
+    count_unknown_codes,
+    count_unknown_registers,
+    read_arrival,
+)
+from shared.catalogue import Catalogue, Register, load_catalogue
 from shared.documents.dead_letter import DeadLetter
-from shared.documents.internal import Edge
+from shared.documents.internal import Active, Edge, Part, Snapshot, decode_internal, encode_internal
 from shared.times import from_rfc3339
 
-CATALOGUE = load_catalogue()
+REGISTERS = {
+    ("701", "Alrm"): Register(code="sunspec:701.Alrm", not_implemented=0xFFFFFFFF),
+    ("acme", "pump"): Register(code="acme:pump", form="levels", levels={2: "alarm"}),
+}
+CATALOGUE = Catalogue(load_catalogue().rows, "test", REGISTERS)
 RECEIPT = "2026-11-22T10:00:00.500Z"
 RECEIPT_MS = from_rfc3339(RECEIPT)
 GOOD = {"emu_id": "e1", "code": "c1", "state": "raised", "at": "2026-11-22T10:00:00.123Z"}
+ALRM: dict[str, object] = {"model": 701, "point": "Alrm", "bits": 3}
+WORDS = {
+    "type": "registers",
+    "emu_id": "e1",
+    "at": "2026-11-22T10:00:00.123Z",
+    "registers": [ALRM, {"model": "acme", "point": "x", "bits": 1, "component": "pump-1"}],
+}
 
 
 def arrival(value: bytes | None) -> Arrival:
     return Arrival(3, "emu.alarms", 2, 41, b"k", value, RECEIPT_MS)
 
 
-def read(value: object) -> list[Edge | DeadLetter]:
+def read(value: object) -> list[Edge | Snapshot | DeadLetter]:
     raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
     return list(read_arrival(arrival(raw), CATALOGUE))
 
@@ -51,6 +69,13 @@ def edges(value: object) -> list[Edge]:
         ({**GOOD, "text": "ü" * 2049}, "invalid", "4096 bytes"),
         ({**GOOD, "seq": -1}, "invalid", "`$.seq`"),
         ({**GOOD, "type": "telepathy"}, "unknown_type", "telepathy"),
+        ({**GOOD, "type": 5}, "unknown_type", "`$.type`"),
+        ({**GOOD, "type": "registers"}, "invalid", "`registers`"),
+        ({**WORDS, "type": "alarm"}, "invalid", "`code`"),
+        ({**WORDS, "registers": {}}, "invalid", "`$.registers`"),
+        ({**WORDS, "registers": [ALRM] * 1001}, "invalid", "1000 - at `$.registers`"),
+        ({**WORDS, "emu_id": "e\x00"}, "invalid", "`$.emu_id`"),
+        ({**WORDS, "at": "2026-11-22T10:00:00"}, "invalid", "timezone"),
         (b'"a string"', "invalid", "Expected `object`"),
         (b" " * (1024 * 1024 + 1), "too_large", "1048577 bytes"),
         (b"[" + b",".join([b"1"] * 10_001) + b"]", "too_many", "10001 reports"),
@@ -68,6 +93,106 @@ def test_bad_input_is_a_dead_letter_with_its_reason(value: object, reason: str, 
     assert (headers["partition"], headers["offset"], headers["index"]) == (b"2", b"41", b"0")
     assert letter.key == b"k"
     assert letter.value == (value if isinstance(value, bytes) else msgspec.json.encode(value))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"bits": -1}, "Expected `int` >= 0 - at `$.registers[1].bits`"),
+        ({"bits": 2**64}, "Expected `int` < 2**64 - at `$.registers[1].bits`"),
+        ({"bits": 10**400}, "`$.registers[1].bits`"),
+        ({"bits": "3"}, "`$.registers[1].bits`"),
+        ({"bits": True}, "`$.registers[1].bits`"),
+        ({"bits": None}, "`$.registers[1].bits`"),
+        ({"model": ""}, "`$.registers[1].model`"),
+        ({"model": -1}, "`$.registers[1].model`"),
+        ({"model": "m\x1f"}, "`$.registers[1].model`"),
+        ({"point": "p\n"}, "`$.registers[1].point`"),
+        ({"point": "p" * 129}, "`$.registers[1].point`"),
+        ({"component": "a\tb"}, "`$.registers[1].component`"),
+        ({"component": 7}, "`$.registers[1].component`"),
+    ],
+)
+def test_one_bad_register_makes_the_whole_report_a_dead_letter(
+    wrong: dict[str, object], says: str
+) -> None:
+    (letter,) = read({**WORDS, "registers": [ALRM, {**ALRM, **wrong}, ALRM]})
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.value is not None) == ("invalid", True)
+    assert says in letter.detail
+
+
+def test_registers_whose_bits_make_too_large_a_record_are_a_dead_letter() -> None:
+    words = [{"model": "m" * 100, "point": f"p{n}", "bits": 2**64 - 1} for n in range(100)]
+    (letter,) = read({**WORDS, "registers": words})
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "too_large"
+    assert str(MAX_SNAPSHOT_BYTES) in letter.detail
+
+
+def snapshot(value: object) -> Snapshot:
+    (record,) = read(value)
+    assert isinstance(record, Snapshot), record
+    assert decode_internal(encode_internal(record)) == record
+    return record
+
+
+def test_a_report_of_registers_is_one_snapshot_with_a_part_for_each_word() -> None:
+    record = snapshot(WORDS)
+    assert record.parts == (
+        Part(
+            "emu",
+            ("sunspec:701.Alrm", "701.Alrm"),
+            (Active("sunspec:701.Alrm.0"), Active("sunspec:701.Alrm.1")),
+        ),
+        Part("pump-1", ("acme.x",), (Active("acme.x.0"),)),
+    )
+
+
+def test_the_model_of_a_register_may_be_a_number_or_its_text() -> None:
+    text = snapshot({**WORDS, "registers": [{**ALRM, "model": "701"}]})
+    assert text.parts == snapshot({**WORDS, "registers": [ALRM]}).parts
+
+
+def test_a_level_is_passed_on() -> None:
+    record = snapshot({**WORDS, "registers": [{"model": "acme", "point": "pump", "bits": 2}]})
+    assert record.parts == (
+        Part("emu", ("acme:pump", "acme.pump"), (Active("acme:pump", "alarm"),)),
+    )
+
+
+@pytest.mark.parametrize("words", [[], [{**ALRM, "bits": 0xFFFFFFFF}]])
+def test_words_that_say_nothing_make_a_record_without_parts(words: list[object]) -> None:
+    assert snapshot({**WORDS, "registers": words}).parts == ()
+
+
+def test_the_widest_word_is_taken() -> None:
+    record = snapshot({**WORDS, "registers": [{"model": "m", "point": "p", "bits": 2**64 - 1}]})
+    assert len(record.parts[0].active) == 64
+
+
+def test_a_snapshot_carries_what_an_edge_does() -> None:
+    said = {"boot": 17, "seq": 3, "model": "m", "firmware": "f", "historical": True}
+    record = snapshot({**WORDS, **said, "site_id": "s1", "at": "1970-01-01T00:00:00Z"})
+    (plain,) = edges({**GOOD, **said, "site_id": "s1", "at": "1970-01-01T00:00:00Z"})
+    for name in (
+        "source", "emu_id", "site_id", "at_ms", "receipt_ms", "trusted",
+        "boot", "seq", "model", "firmware", "historical",
+    ):  # fmt: skip
+        assert getattr(record, name) == getattr(plain, name), name
+    assert snapshot(WORDS).site_id == "unknown:e1"
+
+
+def test_what_the_catalogue_does_not_know_is_counted() -> None:
+    def unknown(record: Edge | Snapshot) -> tuple[int, int]:
+        return count_unknown_codes(record, CATALOGUE), count_unknown_registers(record, CATALOGUE)
+
+    (known,) = edges({**GOOD, "code": "sunspec:701.Alrm.0"})
+    (strange,) = edges(GOOD)
+    assert (unknown(known), unknown(strange)) == ((0, 0), (1, 0))
+    assert unknown(snapshot(WORDS)) == (1, 1)
+    wide = {**WORDS, "registers": [{**ALRM, "bits": 1 << 31 | 1}, {**ALRM, "model": 9, "bits": 0}]}
+    assert unknown(snapshot(wide)) == (1, 1)
 
 
 def test_a_missing_value_is_a_dead_letter() -> None:
