@@ -177,6 +177,30 @@ async def test_acknowledge_and_resolve_reach_the_fault_and_the_case_topic(stack:
     assert revisions == list(range(1, len(revisions) + 1))
 
 
+async def test_a_bit_of_a_register_is_paged_and_its_end_resolves_the_case(stack: Stack) -> None:
+    """Of a register that no catalogue has: an unknown code is a B, and no bit is lost."""
+    words = {
+        "type": "registers",
+        "emu_id": "emu-bits",
+        "site_id": "site-of-emu-bits",
+        "at": to_rfc3339(now_ms()),
+    }
+    register = {"model": "acme-4711", "point": "Evt", "component": "bms"}
+    stack.send({**words, "registers": [{**register, "bits": 0b1000}]})
+    (page,) = await until(lambda: pages_of(stack, "emu-bits"))
+    assert page["grade"] == "B"
+    (fault,) = await faults_of(stack, "emu-bits")
+    assert (fault["code"], fault["kind"]) == ("acme-4711.Evt.3", "other_alarm")
+
+    stack.send({**words, "registers": [{**register, "bits": 0}]})
+
+    async def resolved() -> bool:
+        found = await case_of(stack, "emu-bits")
+        return found is not None and found["case"]["state"] == "resolved"
+
+    await until(resolved)
+
+
 async def test_bad_input_is_a_dead_letter_and_the_stream_goes_on(stack: Stack) -> None:
     stack.send('{"emu_id": ', report("emu-\x01"), {"type": "song"}, report("emu-good"))
     await until(lambda: case_of(stack, "emu-good"))

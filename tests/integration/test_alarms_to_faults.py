@@ -11,7 +11,7 @@ from services.classifier.main import ClassifierService
 from services.ingest.config import IngestSettings
 from services.ingest.main import IngestService
 from services.ingest.main import build as build_ingest
-from shared.catalogue import load_catalogue
+from shared.catalogue import Catalogue, Register, load_catalogue
 from shared.documents.internal import decode_internal
 from shared.errors import ConfigError
 from shared.kafka.partition import partition_of
@@ -21,6 +21,14 @@ from tests.integration.services import running
 from tests.kafka_log import documents, producing, read_topic
 
 PARTITIONS = 4
+CATALOGUE = Catalogue(
+    load_catalogue().rows,
+    "test",
+    {
+        ("701", "Alrm"): Register(code="sunspec:701.Alrm", reserved=frozenset(range(17, 32))),
+        ("battery", "ErrorCode"): Register(code="victron:battery/ErrorCode", form="enum"),
+    },
+)
 
 
 class Stage:
@@ -41,10 +49,10 @@ class Stage:
         self._classifier = ClassifierSettings(**common)
 
     def ingest(self) -> IngestService:
-        return IngestService(self._ingest, load_catalogue())
+        return IngestService(self._ingest, CATALOGUE)
 
     def classifier(self) -> ClassifierService:
-        return ClassifierService(self._classifier, load_catalogue())
+        return ClassifierService(self._classifier, CATALOGUE)
 
     async def send(self, *values: object) -> None:
         async with producing(self.kafka) as producer:
@@ -197,6 +205,56 @@ async def test_a_restart_publishes_nothing_and_forgets_nothing(stage: Stage) -> 
         (2, "cleared"),
     ]
     assert len({fault["fault_id"] for fault in last}) == 1
+
+
+def words(alrm: int, error: int, **fields: object) -> dict[str, object]:
+    """A report of two registers of one EMU."""
+    return {
+        "type": "registers",
+        "emu_id": "emu-r",
+        "site_id": "site-r",
+        "at": "2026-11-22T10:00:00.000Z",
+        "registers": [
+            {"model": 701, "point": "Alrm", "component": "pcs-1", "bits": alrm},
+            {"model": "battery", "point": "ErrorCode", "bits": error},
+        ],
+        **fields,
+    }
+
+
+async def test_words_of_registers_raise_what_they_show_and_clear_what_they_no_longer_show(
+    stage: Stage,
+) -> None:
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(words(0b11, 16, boot=1, seq=1), words(0b11, 16, boot=1, seq=2))
+        await until(lambda: _count(stage, 3))
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(
+            words(0b11, 16, boot=1, seq=3),
+            words(2**64, 0, boot=1, seq=4),
+            # Nothing of what is late, and nothing of what was refused, is applied.
+            words(0b10 | 1 << 20, 15, boot=1, seq=6),
+            words(0b11, 0, boot=1, seq=5),
+            report(1),
+        )
+        await until(lambda: _count(stage, 7))
+
+    faults = [fault for fault in await stage.faults() if fault["emu_id"] == "emu-r"]
+    assert [(fault["change"], fault["component"], fault["code"]) for fault in faults] == [
+        ("opened", "pcs-1", "sunspec:701.Alrm.0"),
+        ("opened", "pcs-1", "sunspec:701.Alrm.1"),
+        ("opened", "emu", "victron:battery/ErrorCode.16"),
+        ("cleared", "emu", "victron:battery/ErrorCode.16"),
+        ("cleared", "pcs-1", "sunspec:701.Alrm.0"),
+        ("opened", "emu", "victron:battery/ErrorCode.15"),
+    ]
+    assert {fault["count"] for fault in faults} == {1}
+    alarms = await read_topic(stage.kafka, stage.topics.alarms)
+    assert len(alarms) == 6, "one record for a report, however many bits it has"
+    (letter,) = await read_topic(stage.kafka, stage.topics.dead_letters)
+    headers = dict(letter.headers)
+    assert headers["reason"] == b"invalid"
+    assert b"$.registers[0].bits" in headers["detail"]
 
 
 async def test_two_instances_share_the_partitions(stage: Stage) -> None:
