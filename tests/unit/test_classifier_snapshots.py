@@ -130,19 +130,26 @@ def test_registers_that_are_reported_each_by_itself_or_together_are_told_apart()
     desk = Desk()
     desk.hear(snapshot(1, part("r"), part("q"), boot="b", seq=5))
     desk.hear(snapshot(2, part("r"), boot="b", seq=8))
+    assert desk.hear(snapshot(3, part("q", "q.1"), boot="b", seq=4)) == []
     # Newer than the last word on q, older than that on r.
-    assert changes(desk.hear(snapshot(3, part("q", "q.1"), boot="b", seq=7))) == ["opened"]
-    assert desk.hear(snapshot(4, part("r", "r.1"), boot="b", seq=6)) == []
+    assert changes(desk.hear(snapshot(4, part("q", "q.1"), boot="b", seq=7))) == ["opened"]
+    assert desk.hear(snapshot(5, part("r", "r.1"), boot="b", seq=6)) == []
 
 
-# Two registers of bits, an enum and one of levels, each at two components.
+def test_what_comes_after_a_snapshot_without_a_number_is_newer() -> None:
+    desk = Desk()
+    desk.hear(snapshot(1, part("r"), boot="b", seq=9), snapshot(2, part("r")))
+    assert changes(desk.hear(snapshot(3, part("r", "r.1"), boot="b", seq=8))) == ["opened"]
+
+
+# Two registers of bits, an enum and one of levels; the first of them also at another component.
 REGISTERS = (
     Register(code="p.bits", reserved=frozenset({2}), not_implemented=7),
     Register(code="p.bits2"),
     Register(code="p.enum", form="enum", reserved=frozenset({5})),
     Register(code="p.level", form="levels", levels={1: "info", 2: "fault"}),
 )
-PLACES = tuple((component, n) for component in ("emu", RACK) for n in range(len(REGISTERS)))
+PLACES = (("emu", 0), ("emu", 1), ("emu", 2), ("emu", 3), (RACK, 0))
 
 
 class Reading(NamedTuple):
@@ -251,6 +258,9 @@ def test_in_whatever_order_numbered_words_come_the_newest_holds(
         if data.draw(st.booleans()):
             desk.restart()
     assert desk.standing() == stands
+    for emu in desk.partition.emus.values():
+        numbers = [number for spoken in emu.spoken for number in spoken.names]
+        assert len(numbers) == len(set(numbers))
 
 
 def test_the_oracle_itself_knows_a_trap() -> None:

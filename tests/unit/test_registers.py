@@ -172,7 +172,8 @@ def test_a_level_is_remembered_over_a_restart() -> None:
     desk.restart()
     assert desk.hear(taken_in(3, pump(2), minute=2)) == []
     (cleared,) = desk.hear(taken_in(4, pump(0), minute=3))
-    assert cleared.grade == "B"
+    (condition,) = desk.partition.conditions
+    assert (cleared.grade, condition.level) == ("B", "fault")
 
 
 def test_two_components_with_the_same_register_are_independent() -> None:
