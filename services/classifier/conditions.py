@@ -73,10 +73,13 @@ class ChangedConditions:
         """None: nothing is known of it."""
         return self.of(key[0]).get(key[1:])
 
-    def put(self, condition: Condition) -> None:
-        """Add it, or replace the one of its key."""
-        self._copy_of(condition.emu_id)[condition.name] = condition
-        self.changes[condition.key] = condition
+    def put(self, condition: Condition) -> Condition | None:
+        """Add it, or replace the one of its key; returns what was there."""
+        conditions, name = self._copy_of(condition.emu_id), condition.name
+        before = conditions.get(name)
+        conditions[name] = condition
+        self.changes[(condition.emu_id, *name)] = condition
+        return before
 
     def remove(self, key: ConditionKey) -> None:
         """Forget it."""

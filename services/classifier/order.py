@@ -98,6 +98,8 @@ def is_late(
     """
     if condition is not None and _is_before(emu, report, condition.boot, condition.seq):
         return True
+    if not emu.spoken or report.seq is None:
+        return False
     newer = [spoken for spoken in emu.spoken if _is_before(emu, report, spoken.boot, spoken.seq)]
     if not newer:
         return False

@@ -192,8 +192,7 @@ class Batch:
         self.verdicts[outcome.verdict] += 1
         self.faults += outcome.faults
         for condition in outcome.conditions:
-            before = self.conditions.get(condition.key)
-            self.conditions.put(condition)
+            before = self.conditions.put(condition)
             if before is None or before.wake_at_ms != condition.wake_at_ms:
                 self._partition.wake_at(condition)
 

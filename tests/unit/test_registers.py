@@ -8,7 +8,7 @@ import pytest
 from services.ingest.reports import Arrival, read_arrival
 from shared.catalogue import Catalogue, Register
 from shared.documents.fault import Fault
-from shared.documents.internal import Edge, Snapshot
+from shared.documents.internal import Edge, Ruling, Snapshot, Source
 from shared.times import MINUTE_MS, to_rfc3339
 from tests.unit.alarms import CATALOGUE, NOON_MS, Desk, changes, edge
 
@@ -247,6 +247,24 @@ def test_edges_and_snapshots_speak_of_the_same_condition() -> None:
     # The device shows it still: its own word goes on to count.
     assert changes(desk.hear(taken_in(7, alrm(1)))) == ["reopened"]
     assert len({fault.fault_id for fault in desk.published}) == 1
+
+
+def test_what_a_person_clears_stands_again_while_the_device_shows_it() -> None:
+    desk = Desk(KNOWN)
+    desk.hear(taken_in(1, alrm(1)))
+    ruling = Ruling(
+        source=Source(0, "dispatch", 0, 1, 0),
+        emu_id="e1",
+        site_id="s1",
+        component="pcs-1",
+        code="sunspec:701.Alrm.0",
+        action="clear",
+        by="Ada",
+        reason="reset on the telephone",
+        receipt_ms=NOON_MS + 1,
+    )
+    assert changes(desk.hear(ruling)) == ["cleared"]
+    assert changes(desk.hear(taken_in(2, alrm(1), minute=1))) == ["reopened"]
 
 
 @pytest.mark.parametrize("raised", [True, False])
