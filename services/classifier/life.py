@@ -78,7 +78,6 @@ def confirm(condition: Condition, edge: Edge, now_ms: int, catalogue: Catalogue)
         return Turn("nothing")
     condition = replace(
         _regrade(condition, edge.level, catalogue),
-        level=edge.level or condition.level,
         last_at_ms=max(condition.last_at_ms, edge.receipt_ms),
         boot=edge.boot,
         seq=edge.seq,
@@ -173,18 +172,17 @@ def _count(condition: Condition, edge: Edge) -> Condition:
         condition,
         count=condition.count + 1,
         last_at_ms=max(condition.last_at_ms, edge.receipt_ms),
-        level=edge.level or condition.level,
         model=edge.model or condition.model,
         firmware=edge.firmware or condition.firmware,
     )
 
 
 def _regrade(condition: Condition, level: str | None, catalogue: Catalogue) -> Condition:
-    """Only upward: what was said stays said."""
+    """Only upward: what was said stays said, and with the level its kind and that it is a hazard."""
     row = catalogue.look_up(condition.code, level)
     if row.grade >= condition.grade:
         return condition
-    return replace(condition, grade=row.grade, grade_reason=row.reason)
+    return replace(condition, grade=row.grade, grade_reason=row.reason, level=level)
 
 
 def _publish(change: FaultChange, condition: Condition, now_ms: int, catalogue: Catalogue) -> Turn:

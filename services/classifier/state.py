@@ -69,6 +69,7 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     count: int
     flaps: int
     level: str | None
+    """The one that gave the grade."""
     model: str | None
     firmware: str | None
     source: Source

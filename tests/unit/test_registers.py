@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.classifier.scope import names_over
 from services.ingest.reports import Arrival, read_arrival
 from shared.catalogue import Catalogue, Register
 from shared.documents.fault import Fault
@@ -23,6 +24,9 @@ KNOWN = Catalogue(CATALOGUE.rows, "known", REGISTERS)
 UNKNOWN = Catalogue(CATALOGUE.rows, "unknown")
 
 Word = dict[str, Any]
+
+# The real ones, by the names that reports may call them.
+NAMES = {name: entry.register for entry in CATALOGUE.entries.values() for name in entry.names}
 
 
 def alrm(bits: int, component: str = "pcs-1") -> Word:
@@ -313,3 +317,84 @@ def test_a_device_without_a_clock_is_dated_by_the_receipt() -> None:
 def test_a_fault_tells_the_emu_s_model_and_the_report_that_opened_it() -> None:
     (fault,) = Desk(KNOWN).hear(taken_in(7, alrm(1), model="EMU 3", firmware="1.2"))
     assert (fault.model, fault.firmware, fault.source.offset) == ("EMU 3", "1.2", 7)
+
+
+# What the shipped catalogue says of real registers.
+
+
+def word_of(register: Register, code: str) -> int:
+    """The word that shows this code and no other."""
+    number = code.removeprefix(register.code).removeprefix(".")
+    if register.form == "levels":
+        return max(register.levels)
+    return 1 << int(number) if register.form == "bits" else int(number)
+
+
+REAL = [
+    (model, point, register, row)
+    for (model, point), register in NAMES.items()
+    for row in CATALOGUE.rows
+    if row.code == register.code or row.code.rpartition(".")[0] == register.code
+]
+
+
+def test_every_catalogued_code_of_a_register_is_raised_and_cleared_by_its_word() -> None:
+    assert len({row.code for *_, row in REAL}) > 300
+    desk = Desk()
+    for number, (model, point, register, row) in enumerate(REAL):
+        word = {"model": model, "point": point, "component": f"c{number}"}
+        bits = word_of(register, row.code)
+        (opened,) = desk.hear(taken_in(2 * number, {**word, "bits": bits}, catalogue=CATALOGUE))
+        assert (opened.code, opened.grade, opened.hazard) == (row.code, row.grade, row.hazard)
+        nothing = taken_in(2 * number + 1, {**word, "bits": 0}, catalogue=CATALOGUE)
+        assert changes(desk.hear(nothing)) == ["cleared"]
+
+
+def test_no_register_of_the_catalogue_is_within_another_s_scope() -> None:
+    """Else the word of the one would clear what stands by the other."""
+    names = {register.code for register in NAMES.values()}
+    names |= {f"{model}.{point}" for model, point in NAMES}
+    inside = {name for name in names for over in names_over(name) if over != name and over in names}
+    assert not inside
+
+
+def real(offset: int, model: str | int, point: str, bits: int) -> Snapshot:
+    word = {"model": model, "point": point, "bits": bits}
+    return taken_in(offset, word, catalogue=CATALOGUE, minute=offset)
+
+
+def test_levels_of_victron_grade_the_fault_up_and_never_down() -> None:
+    desk = Desk()
+    told_of: list[tuple[str, str, bool]] = []
+    for minute, level in enumerate((0, 1, 1, 2, 1, 0, 1)):
+        faults = desk.hear(real(minute, "victron:vebus", "Alarms/HighTemperature", level))
+        told_of += [(fault.change, fault.grade, fault.hazard) for fault in faults]
+    assert told_of == [
+        ("opened", "B", False),
+        ("regraded", "A", True),
+        ("cleared", "A", True),
+        ("reopened", "A", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "point", "bits", "codes"),
+    [
+        (802, "Evt1", 1 << 27, []),  # reserved in SunSpec
+        (804, "Evt1", 1 << 24 | 1 << 27, []),
+        (203, "Evt", 0xFF << 8, []),
+        (2, "Evt", 1 << 2, []),
+        (714, "PrtAlrms", 0b11, []),  # says only which ports have alarms
+        (701, "Alrm", 0xFFFFFFFF, []),  # not implemented
+        (701, "Alrm", 1 << 31, ["sunspec:701.Alrm.31"]),  # of no meaning in the standard: unknown
+        (802, "EvtVnd1", 1 << 3, ["sunspec:802.EvtVnd1.3"]),  # the vendor's own: unknown
+        ("foxess", "fault1", 1 << 7, ["foxess:fault1.7"]),
+        ("goodwe", "diagnose_result", 1 << 0, []),
+    ],
+)
+def test_bits_that_have_no_row_are_reserved_or_unknown(
+    model: str | int, point: str, bits: int, codes: list[str]
+) -> None:
+    faults = Desk().hear(real(1, model, point, bits))
+    assert [fault.code for fault in faults] == codes
+    assert all((fault.kind, fault.grade) == ("other_alarm", "B") for fault in faults)
