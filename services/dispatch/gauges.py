@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.dispatch.counts import Backlog, count_cases, outbox_waiting, pages_pending
 from services.dispatch.database import DatabaseError, transaction
 from services.dispatch.metrics import (
     CASES,
@@ -16,7 +17,6 @@ from services.dispatch.metrics import (
     OUTBOX_ROWS,
     PAGES_PENDING,
 )
-from services.dispatch.queries import Backlog, count_cases, outbox_waiting, pages_pending
 from shared.documents.case import CaseState
 from shared.times import now_ms
 

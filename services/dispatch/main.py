@@ -47,7 +47,7 @@ class DispatchService:
             bells=Belfry(),
             url=(settings.public_url or f"http://{self.host}:{settings.port}").rstrip("/"),
         )
-        self._api = CaseApi(self._engine, Orders(self._context))
+        self._api = CaseApi(self._engine, Orders(self._context), settings.partitions)
         self._gauges = Gauges(self._engine, self._partitions)
         self._waiting_for = "PostgreSQL"
         self._group: Group | None = None
@@ -81,7 +81,7 @@ class DispatchService:
             await self._gauges.refresh()
 
     def routes(self) -> Iterable[web.RouteDef]:
-        """The cases, under /v1/cases."""
+        """The cases, under /v1/cases, and their faults, under /v1/faults."""
         return self._api.routes()
 
     def _partitions(self) -> Collection[int]:

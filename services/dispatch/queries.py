@@ -1,53 +1,20 @@
-"""What people and metrics ask of the tables; nothing here writes or locks."""
+"""What people ask of the tables; nothing here writes or locks."""
 
-from collections.abc import Collection
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Text, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, Text, and_, bindparam, cast, func, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.dispatch.tables import case_log, cases, faults, outbox, pages
+from services.dispatch.tables import case_log, cases, faults, pages
+from shared.documents.answers import CaseFile, CaseList, FaultFile, FaultList, LogEntry, SentPage
 from shared.times import to_rfc3339
 
+Raw = msgspec.Raw
 
-class LogEntry(msgspec.Struct, frozen=True):
-    """What happened to a case; `who` None: the system."""
-
-    at: str
-    what: str
-    who: str | None
-    detail: str | None
-
-
-class SentPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of escalation, and how its delivery went; `sent_at` None: not yet."""
-
-    message_id: str
-    step: int
-    level: int
-    person: str
-    reason: str
-    created_at: str
-    sent_at: str | None
-    attempts: int
-    last_error: str | None
-
-
-class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known about one case."""
-
-    case: msgspec.Raw
-    faults: list[msgspec.Raw]
-    log: list[LogEntry]
-    pages: list[SentPage]
-
-
-class Backlog(NamedTuple):
-    """How much waits, and since when at the longest (None: nothing waits)."""
-
-    rows: int
-    oldest_ms: int | None
+# Behind every character that an id may hold.
+_BEHIND_ALL = "~"
 
 
 class Place(NamedTuple):
@@ -55,6 +22,15 @@ class Place(NamedTuple):
 
     opened_ms: int
     case_id: str
+
+
+class CaseFilter(NamedTuple):
+    """Which cases are asked for; None: whatever it is."""
+
+    states: tuple[str, ...] | None = None
+    grades: tuple[str, ...] | None = None
+    site_id: str | None = None
+    id_begins: str | None = None
 
 
 async def find_place(connection: AsyncConnection, case_id: str) -> Place | None:
@@ -66,32 +42,51 @@ async def find_place(connection: AsyncConnection, case_id: str) -> Place | None:
 
 async def list_cases(
     connection: AsyncConnection,
+    wanted: CaseFilter,
     *,
-    state: str | None,
-    grade: str | None,
+    site_partition: int | None,
     limit: int,
     after: Place | None,
-) -> list[msgspec.Raw]:
-    """Case documents, newest first; `after`: those that follow this place in that order."""
-    query = select(cast(cases.c.doc, Text))
-    if state is not None:
-        query = query.where(cases.c.state == state)
-    if grade is not None:
-        query = query.where(cases.c.grade == grade)
+) -> CaseList[Raw, Raw]:
+    """`after`: those that follow this place; `site_partition`: of the site that is asked for."""
+    first_fault = cases.c.doc["fault_ids"][0].astext
+    query = select(cases.c.case_id, cast(cases.c.doc, Text), first_fault)
+    if wanted.states is not None:
+        query = query.where(cases.c.state.in_(wanted.states))
+    if wanted.grades is not None:
+        query = query.where(cases.c.grade.in_(wanted.grades))
+    if wanted.site_id is not None:
+        query = query.where(cases.c.partition == site_partition)
+        query = query.where(cases.c.doc["site_id"].astext == wanted.site_id)
+    if wanted.id_begins is not None:
+        query = query.where(_begins(cases.c.case_id, wanted.id_begins))
     if after is not None:
         query = query.where(tuple_(cases.c.opened_ms, cases.c.case_id) < after)
     query = query.order_by(cases.c.opened_ms.desc(), cases.c.case_id.desc()).limit(limit)
-    return [_raw(doc) for (doc,) in await connection.execute(query)]
+    rows = (await connection.execute(query)).all()
+    fault_ids = [fault_id for _, _, fault_id in rows]
+    fault_docs = await connection.execute(
+        select(cast(faults.c.doc, Text))
+        .where(faults.c.fault_id == func.any(bindparam("ids", fault_ids, ARRAY(Text))))
+        .order_by(faults.c.fault_id)
+    )
+    return CaseList(
+        cases=[_raw(doc) for _, doc, _ in rows],
+        faults=[_raw(doc) for (doc,) in fault_docs],
+        next=rows[-1].case_id if len(rows) == limit else None,
+    )
 
 
-async def read_case_file(connection: AsyncConnection, case_id: str) -> CaseFile | None:
+async def read_case_file(connection: AsyncConnection, case_id: str) -> CaseFile[Raw, Raw] | None:
     """The case with its faults, log and pages, each in the order of its beginning."""
     query = select(cast(cases.c.doc, Text)).where(cases.c.case_id == case_id)
     doc: str | None = (await connection.execute(query)).scalar()
     if doc is None:
         return None
     fault_docs = await connection.execute(
-        select(cast(faults.c.doc, Text)).where(faults.c.case_id == case_id)
+        select(cast(faults.c.doc, Text))
+        .where(faults.c.case_id == case_id)
+        .order_by(faults.c.doc["opened_at"].astext, faults.c.fault_id)
     )
     entries = await connection.execute(
         select(case_log.c.at_ms, case_log.c.what, case_log.c.who, case_log.c.detail)
@@ -125,37 +120,24 @@ async def read_case_file(connection: AsyncConnection, case_id: str) -> CaseFile 
     )
 
 
-async def count_cases(connection: AsyncConnection, partitions: Collection[int]) -> dict[str, int]:
-    """The number of cases in each state, of these partitions."""
-    rows = await connection.execute(
-        select(cases.c.state, func.count())
-        .where(cases.c.partition.in_(partitions))
-        .group_by(cases.c.state)
-    )
-    return {state: count for state, count in rows}
+async def read_fault(connection: AsyncConnection, fault_id: str) -> FaultFile[Raw] | None:
+    """The fault's newest revision, and the case that it is in."""
+    query = select(cast(faults.c.doc, Text), faults.c.case_id).where(faults.c.fault_id == fault_id)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else FaultFile(fault=_raw(row[0]), case_id=row[1])
 
 
-async def pages_pending(connection: AsyncConnection, partitions: Collection[int]) -> Backlog:
-    """The pages that are decided and not delivered yet."""
-    rows = await connection.execute(
-        select(func.count(), func.min(pages.c.created_ms)).where(
-            pages.c.partition.in_(partitions), pages.c.sent_ms.is_(None)
-        )
-    )
-    count, oldest_ms = rows.one()
-    return Backlog(count, oldest_ms)
+async def list_faults(connection: AsyncConnection, *, id_begins: str, limit: int) -> FaultList[Raw]:
+    """Those whose ids begin so, by their ids."""
+    query = select(cast(faults.c.doc, Text)).where(_begins(faults.c.fault_id, id_begins))
+    rows = await connection.execute(query.order_by(faults.c.fault_id).limit(limit))
+    return FaultList(faults=[_raw(doc) for (doc,) in rows])
 
 
-async def outbox_waiting(connection: AsyncConnection, partitions: Collection[int]) -> Backlog:
-    """The records that wait to be written to Kafka."""
-    rows = await connection.execute(
-        select(func.count(), func.min(outbox.c.created_ms)).where(
-            outbox.c.partition.in_(partitions)
-        )
-    )
-    count, oldest_ms = rows.one()
-    return Backlog(count, oldest_ms)
+def _begins(column: ColumnElement[str], beginning: str) -> ColumnElement[bool]:
+    """Whether an id begins so: a stretch of its index, which is in the order of bytes (`tables.py`)."""
+    return and_(column >= beginning, column < beginning + _BEHIND_ALL)
 
 
-def _raw(doc: str) -> msgspec.Raw:
-    return msgspec.Raw(doc.encode())
+def _raw(doc: str) -> Raw:
+    return Raw(doc.encode())

@@ -19,6 +19,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
 
+# Ids that people may shorten: in the order of bytes, an index finds those that begin alike, whatever
+# language the database sorts in.
+ID = Text(collation="C")
+
 # How far each input has been read: the offset of the next record, 0 when there was none yet.
 inputs = Table(
     "inputs",
@@ -32,7 +36,7 @@ inputs = Table(
 cases = Table(
     "cases",
     metadata,
-    Column("case_id", Text, primary_key=True),
+    Column("case_id", ID, primary_key=True),
     Column("partition", Integer, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
@@ -48,7 +52,7 @@ cases = Table(
 faults = Table(
     "faults",
     metadata,
-    Column("fault_id", Text, primary_key=True),
+    Column("fault_id", ID, primary_key=True),
     Column("partition", Integer, nullable=False),
     # None while the fault stands in no case.
     Column("case_id", Text),

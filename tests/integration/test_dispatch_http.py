@@ -7,8 +7,11 @@ import pytest
 from yarl import URL
 
 from shared.documents.internal import Ruling, decode_internal
+from shared.kafka.partition import partition_of
 from tests.conditions import until
 from tests.integration.dispatch_stage import (
+    PARTITIONS,
+    SITE_PARTITION,
     Stage,
     case_id,
     fault_now,
@@ -102,7 +105,70 @@ async def test_cases_are_listed_newest_first_page_by_page(stage: Stage) -> None:
         assert {case["grade"] for case in answer["cases"]} == {"B"}
         assert len(answer["cases"]) == 3
         _, answer = await ask("GET", "/v1/cases?state=closed")
-        assert answer == {"cases": [], "next": None}
+        assert answer == {"cases": [], "faults": [], "next": None}
+
+
+async def test_cases_are_found_by_states_grades_site_and_the_beginning_of_their_ids(
+    stage: Stage,
+) -> None:
+    # Some sites share the partition of site-1, which is the only one that is written to here.
+    elsewhere = next(
+        name
+        for name in (f"site-{number}" for number in range(2, 100))
+        if partition_of(name, PARTITIONS) == SITE_PARTITION
+    )
+    faults = [fault_now(number, grade="ABC"[number % 3]) for number in range(8)]
+    faults.append(fault_now(8, site_id=elsewhere))
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(*faults)
+        for fault in faults:
+            await stage.paged(fault)
+        await ask("POST", f"/v1/cases/{case_id(faults[0])}/acknowledge", {"by": "Ada"})
+
+        async def found(query: str) -> set[str]:
+            status, answer = await ask("GET", f"/v1/cases?{query}")
+            assert status == 200
+            shown = {fault["fault_id"] for fault in answer["faults"]}
+            cases = {case["case_id"] for case in answer["cases"]}
+            assert {"c" + fault_id[1:] for fault_id in shown} == cases
+            return cases
+
+        every = {case_id(fault) for fault in faults}
+        assert await found("state=open,acknowledged") == every
+        assert await found("state=acknowledged,closed") == {case_id(faults[0])}
+        assert await found("grade=A,C&site_id=site-1") == {
+            case_id(fault) for fault in faults[:8] if fault.grade != "B"
+        }
+        assert await found(f"site_id={elsewhere}") == {case_id(faults[8])}
+        assert await found("site_id=site-0") == set()
+        for length in (1, 2, 3, 15, 16):
+            beginning = case_id(faults[0])[:length]
+            begins_so = {name for name in every if name.startswith(beginning)}
+            assert await found(f"id={beginning}") == begins_so
+            _, answer = await ask("GET", f"/v1/faults?id=f{beginning[1:]}")
+            assert {fault["fault_id"][1:] for fault in answer["faults"]} == {
+                name[1:] for name in begins_so
+            }
+
+
+async def test_fault_is_shown_with_the_case_that_it_is_in(stage: Stage) -> None:
+    fault = fault_now(1)
+    symptom = fault_now(2, cause_id=fault.fault_id, rule="same rack")
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(symptom, fault)
+        await stage.paged(fault)
+        status, shown = await ask("GET", f"/v1/faults/{fault.fault_id}")
+        assert (status, shown["case_id"]) == (200, case_id(fault))
+        assert shown["fault"]["code"] == fault.code
+        _, shown = await ask("GET", f"/v1/faults/{symptom.fault_id}")
+        assert (shown["fault"]["cause_id"], shown["case_id"]) == (fault.fault_id, None)
+        for wrong in ("f0", "a%00b", "x" * 129):
+            status, error = await ask("GET", URL(f"/v1/faults/{wrong}", encoded=True))
+            assert (status, error["error"]) == (404, "not_found"), wrong
+        status, error = await ask("GET", "/v1/faults?limit=x&code=1")
+        assert status == 400
+        for name in ("id:", "limit:", "code:"):
+            assert name in error["detail"]
 
 
 async def test_wrong_requests_say_everything_that_is_wrong(stage: Stage) -> None:
@@ -117,9 +183,10 @@ async def test_wrong_requests_say_everything_that_is_wrong(stage: Stage) -> None
         assert (status, error["error"]) == (400, "bad_request")
         for name in ("by:", "reason:", "ruling:", "grade:"):
             assert name in error["detail"]
-        status, error = await ask("GET", "/v1/cases?state=lost&grade=E&limit=0&order=x")
+        wrong = "state=open,lost&grade=E&limit=0&order=x&id=%00&site_id=%00"
+        status, error = await ask("GET", f"/v1/cases?{wrong}")
         assert status == 400
-        for name in ("state:", "grade:", "limit:", "order:"):
+        for name in ("state:", "grade:", "limit:", "order:", "id:", "site_id:"):
             assert name in error["detail"]
         for bad in (
             "no json",
