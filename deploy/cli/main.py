@@ -6,7 +6,9 @@ from typing import NoReturn
 
 import typer
 
+from deploy.cli.cases import cases
 from deploy.cli.check import check
+from deploy.cli.explain import explain
 from deploy.cli.local import down, logs, up
 from deploy.cli.simulate import simulate
 from deploy.cli.status import status
@@ -21,6 +23,7 @@ app = typer.Typer(
 )
 
 HERE = "On this machine"
+WORK = "Working on cases"
 SERVICES = "One instance of one service"
 TOOLS = "Tools"
 
@@ -29,6 +32,8 @@ app.command(rich_help_panel=HERE)(down)
 app.command(rich_help_panel=HERE)(status)
 app.command(rich_help_panel=HERE)(logs)
 app.command("test", rich_help_panel=HERE, context_settings={"ignore_unknown_options": True})(check)
+app.add_typer(cases, name="cases", rich_help_panel=WORK)
+app.command(rich_help_panel=WORK)(explain)
 app.command(rich_help_panel=TOOLS)(simulate)
 app.add_typer(topics, name="topics", rich_help_panel=TOOLS)
 

@@ -140,7 +140,7 @@ def _answering(handler: Handler) -> Handler:
         except NoSuchCase as error:
             return _refuse(404, "not_found", f"there is no case {error}; see GET /v1/cases")
         except NoSuchFault as error:
-            return _refuse(404, "not_found", f"there is no fault {error}; see GET /v1/faults?id=")
+            return _refuse(404, "not_found", f"there is no fault {error}")
         except NotAllowed as error:
             return _refuse(409, error.reason, str(error))
         except DatabaseError as error:

@@ -1,6 +1,9 @@
 """The main job, end to end: an alarm on Kafka becomes a paged case with its deadlines."""
 
 import asyncio
+import json
+import re
+import shlex
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -199,6 +202,69 @@ async def test_a_bit_of_a_register_is_paged_and_its_end_resolves_the_case(stack:
         return found is not None and found["case"]["state"] == "resolved"
 
     await until(resolved)
+
+
+async def test_a_case_is_found_taken_explained_and_solved_from_the_terminal(stack: Stack) -> None:
+    bakvakt = stack.bakvakt
+    stack.send(report("emu-terminal", code=CODE_A, value=38, component="pcs"))
+    found = await until(lambda: case_of(stack, "emu-terminal"))
+    case_id, fault_id = found["case"]["case_id"], found["faults"][0]["fault_id"]
+    await until(lambda: pages_of(stack, "emu-terminal"))
+
+    listed = bakvakt("cases", "--grade", "A", "--site", "site-of-emu-terminal")
+    assert listed.returncode == 0, listed.stderr
+    (line,) = [line for line in listed.stdout.splitlines() if line.startswith(case_id[:8])]
+    for fact in (" A ", "open", "GROUND_FAULT", "site-of-emu-terminal emu-terminal pcs", "nobody"):
+        assert fact in line
+
+    refused = bakvakt("cases", "resolve", case_id, "--reason", "dried it", "--by", "Ada")
+    assert refused.returncode == 1
+    assert "The alarm still stands: GROUND_FAULT" in refused.stderr
+    allowed = f"cases resolve {case_id} --reason 'dried it' --by Ada --clear"
+    assert allowed in refused.stderr
+
+    taken = bakvakt("cases", "acknowledge", case_id[:10], "--by", "Ada", "--note", "on my way")
+    assert f"Case {case_id} (A) is acknowledged; Ada has it. Entered as Ada." in taken.stdout
+
+    (record,) = [
+        record
+        for record in await read_topic(stack.kafka, stack.input)
+        if b"emu-terminal" in (record.value or b"")
+    ]
+    explained = json.loads(bakvakt("explain", fault_id, "--json").stdout)
+    (story,) = explained["faults"]
+    assert (story["report"]["topic"], story["report"]["partition"], story["report"]["offset"]) == (
+        stack.input,
+        record.partition,
+        record.offset,
+    )
+    assert story["report"]["reports"] == [json.loads(record.value or b"")]
+    assert story["catalogue"]["row"]["kind"] == story["fault"]["kind"]
+    assert story["catalogue"]["differences"] == []
+    assert "basic functions cannot be realised" in story["grade_definition"]
+    assert story["history"]["revisions"][0]["change"] == "opened"
+    assert explained["case"]["case"]["case_id"] == case_id
+    assert explained["case"]["pages"][0]["sent_at"]
+
+    solved = bakvakt(*shlex.split(allowed))
+    assert f"Case {case_id} (A) is resolved" in solved.stdout, solved.stderr
+
+    async def cleared() -> bool:
+        return (await stack.case(case_id))["faults"][0]["state"] == "cleared"
+
+    await until(cleared)
+    text = bakvakt("explain", case_id[:8]).stdout
+    for fact in (
+        f"{stack.input}, partition {record.partition}, offset {record.offset}",
+        "Insulation or ground fault",
+        "2 of 2 still in",
+        "on my way",
+        "dried it",
+    ):
+        assert fact in text
+    shown = bakvakt("cases", "show", case_id).stdout
+    assert re.search(r"State +resolved", shown)
+    assert f"bakvakt cases close {case_id[:8]}" in shown
 
 
 async def test_bad_input_is_a_dead_letter_and_the_stream_goes_on(stack: Stack) -> None:
