@@ -14,3 +14,17 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="directory in which `up` keeps data and logs; unset: `.local` in the clone"
         ),
     ] = None
+    url: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="where dispatch answers `cases` and `explain`; unset: that of the `up` that "
+            "runs here, else http://127.0.0.1:8080"
+        ),
+    ] = None
+    by: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="in whose name `cases` acknowledges, resolves and closes; unset: the name "
+            "of the log-in"
+        ),
+    ] = None

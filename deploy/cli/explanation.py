@@ -3,12 +3,13 @@
 Every field is a stored fact, or says why it is missing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import msgspec
 
 from shared.catalogue import Catalogue, Row
+from shared.catalogue.words import LEVELS
 from shared.documents.answers import CaseFile
 from shared.documents.case import Case
 from shared.documents.fault import Fault, FaultChange, FaultState, Grade
@@ -48,6 +49,8 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     known: bool
     """Whether the catalogue has the code; where not, the row is the one for unknown codes."""
     row: Mapping[str, object]
+    fitted: bool = False
+    """The level of the row is not stored: it is the one that fits what the fault carries."""
     fault_version: str
     version: str
     """Of this installation; the fault was judged by `fault_version`."""
@@ -97,15 +100,27 @@ def tell(fault: Fault, report: Report, history: History, catalogue: Catalogue) -
     return FaultStory(
         fault=fault,
         report=report,
-        catalogue=look_up(fault, level_of(report), catalogue),
+        catalogue=look_up(fault, levels_of(report), catalogue),
         grade_definition=GRADE_DEFINITIONS[fault.grade],
         history=history,
     )
 
 
-def look_up(fault: Fault, level: str | None, catalogue: Catalogue) -> Lookup:
-    """`level` is the report's; it matters for codes that the catalogue does not know."""
-    row = catalogue.look_up(fault.code, level)
+def look_up(fault: Fault, levels: Sequence[str | None], catalogue: Catalogue) -> Lookup:
+    """The row at that one of `levels` at which it differs least from what the fault carries."""
+    rows = {level: catalogue.look_up(fault.code, level) for level in levels}
+    level = min(levels, key=lambda level: len(_differences(fault, rows[level])))
+    return Lookup(
+        known=fault.code in catalogue,
+        row=msgspec.structs.asdict(rows[level]),
+        fitted=level is not None and len(levels) > 1,
+        fault_version=fault.catalogue,
+        version=catalogue.version,
+        differences=_differences(fault, rows[level]),
+    )
+
+
+def _differences(fault: Fault, row: Row) -> list[Difference]:
     pairs: dict[str, tuple[object, object]] = {
         "kind": (fault.kind, row.kind),
         "title": (fault.title, row.title),
@@ -113,26 +128,19 @@ def look_up(fault: Fault, level: str | None, catalogue: Catalogue) -> Lookup:
         "hazard": (fault.hazard, row.hazard),
         "remedy": (fault.remedy, row.remedy),
     }
-    return Lookup(
-        known=fault.code in catalogue,
-        row=_fields(row),
-        fault_version=fault.catalogue,
-        version=catalogue.version,
-        differences=[
-            Difference(name, carried, now)
-            for name, (carried, now) in pairs.items()
-            if carried != now
-        ],
-    )
+    return [
+        Difference(name, carried, now) for name, (carried, now) in pairs.items() if carried != now
+    ]
 
 
-def level_of(report: Report) -> str | None:
-    """The level that the report gives, if it gives one."""
+def levels_of(report: Report) -> tuple[str | None, ...]:
+    """The report's; all that may be where the report is gone, or a register's, which names none."""
     for found in report.reports:
-        level = _as_object(found).get("level")
-        if isinstance(level, str):
-            return level
-    return None
+        fields = _as_object(found)
+        if "code" in fields:
+            level = fields.get("level")
+            return (level if isinstance(level, str) else None,)
+    return (None, *LEVELS)
 
 
 def reports_about(fault: Fault, value: bytes | None) -> tuple[list[object], int]:
@@ -181,11 +189,6 @@ def make_revision(fault: Fault, published_at: str) -> Revision:
         count=fault.count,
         flaps=fault.flaps,
     )
-
-
-def _fields(row: Row) -> dict[str, object]:
-    """The row as it is in the catalogue, with what follows from it."""
-    return {**msgspec.structs.asdict(row), "hazard": row.hazard, "remedy": row.remedy}
 
 
 def _decode(report: bytes) -> object:

@@ -116,8 +116,10 @@ def _looked_up(lookup: Lookup) -> RenderableType:
     facts: Facts = [
         (label, _value(lookup.row[name]))
         for name, label in ROW_FIELDS.items()
-        if lookup.row.get(name) not in (None, "", [], ())
+        if lookup.row.get(name)
     ]
+    if lookup.fitted:
+        facts.append(("", "the level is not stored: the row fits what the fault carries"))
     if lookup.version == lookup.fault_version:
         facts.append(("Version", f"{lookup.version}, the one that the fault was judged by"))
     else:

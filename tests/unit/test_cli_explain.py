@@ -113,7 +113,7 @@ def test_story_fits_a_terminal_of_80_columns() -> None:
 
 def test_where_the_catalogue_has_changed_since_is_said_field_by_field() -> None:
     fault = replace(known_fault(), grade="B", title="Earth leak", catalogue="0ld")
-    lookup = look_up(fault, None, CATALOGUE)
+    lookup = look_up(fault, (None,), CATALOGUE)
     assert {found.field for found in lookup.differences} == {"grade", "title"}
     text = text_of(told(fault))
     assert f"{CATALOGUE.version} in this installation; the fault was judged by 0ld" in text
@@ -121,7 +121,7 @@ def test_where_the_catalogue_has_changed_since_is_said_field_by_field() -> None:
     assert "title: the fault has Earth leak, the row above " in text
 
 
-def test_code_that_the_catalogue_does_not_know_is_looked_up_by_the_level_of_its_report() -> None:
+def test_row_is_the_one_of_the_level_that_the_report_gives() -> None:
     fault = make_fault(
         code="acme:1", kind="other_alarm", title="acme:1", grade="D", catalogue=CATALOGUE.version
     )
@@ -129,6 +129,17 @@ def test_code_that_the_catalogue_does_not_know_is_looked_up_by_the_level_of_its_
     assert (found.known, found.row["grade"], found.differences) == (False, "D", [])
     found = told(fault).catalogue
     assert [difference.field for difference in found.differences] == ["grade"]
+
+
+def test_row_of_a_report_that_gives_no_level_is_the_one_that_fits_and_that_is_said() -> None:
+    fault = make_fault(
+        code="acme:1", kind="other_alarm", title="acme:1", grade="D", catalogue=CATALOGUE.version
+    )
+    story_of_registers = told(fault, {"type": "registers", "emu_id": fault.emu_id})
+    found = story_of_registers.catalogue
+    assert (found.fitted, found.row["level"], found.differences) == (True, "info", [])
+    assert "the level is not stored" in text_of(story_of_registers)
+    assert "the level is not stored" not in text_of(told(known_fault()))
 
 
 @pytest.mark.parametrize(
