@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from msgspec.structs import replace
 
 from deploy.cli.explanation import (
@@ -160,5 +160,7 @@ async def _partitions(client: AIOKafkaConsumer, topic: str) -> int:
 
 
 def _unread(kafka: str, error: Exception) -> str:
-    why = "no answer in time" if isinstance(error, TimeoutError) else str(error) or repr(error)
+    why = str(error) or repr(error)
+    if isinstance(error, TimeoutError | KafkaConnectionError):
+        why = "no broker answers"
     return f"Kafka at {kafka} was not read: {why}"
