@@ -1,13 +1,13 @@
 """Real Kafka, Redis and PostgreSQL, started once for the whole run on free ports."""
 
-import asyncio
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
-from deploy.local.servers import RunningServers, running_servers
+from deploy.local.servers import RunningServers
 from shared.log import configure_log
+from tests.servers import own_servers
 
 # As in production: structlog's own default prints the variables of each frame, at a second a traceback.
 configure_log("json", "tests")
@@ -16,13 +16,8 @@ configure_log("json", "tests")
 @pytest.fixture(scope="session")
 def servers() -> Iterator[RunningServers]:
     """All three; gone with their data at the end."""
-    with asyncio.Runner() as runner:
-        context = running_servers()
-        started = runner.run(context.__aenter__())
-        try:
-            yield started
-        finally:
-            runner.run(context.__aexit__(None, None, None))
+    with own_servers() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

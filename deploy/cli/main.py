@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import typer
 
+from deploy.cli.bench import bench
 from deploy.cli.cases import cases
 from deploy.cli.check import check
 from deploy.cli.explain import explain
@@ -35,6 +36,7 @@ app.command("test", rich_help_panel=HERE, context_settings={"ignore_unknown_opti
 app.add_typer(cases, name="cases", rich_help_panel=WORK)
 app.command(rich_help_panel=WORK)(explain)
 app.command(rich_help_panel=TOOLS)(simulate)
+app.command(rich_help_panel=TOOLS)(bench)
 app.add_typer(topics, name="topics", rich_help_panel=TOOLS)
 
 

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.local.servers import RunningServers, running_servers
+from deploy.local.servers import RunningServers
 from tests.acceptance.stack import Stack, started
 from tests.chaos.test_kill_services import SERVICES, reports
 from tests.conditions import until
+from tests.servers import own_servers
 
 # A reader gives up after 10 s of silence.
 TOLD_WITHIN_S = 25
@@ -21,18 +22,10 @@ LEAVES_WITHIN_S = 20
 @pytest.mark.long
 def test_kafka_goes_away(tmp_path: Path) -> None:
     """On servers of its own, which nobody else misses."""
-    with asyncio.Runner() as runner:
-        context = running_servers()
-        servers = runner.run(context.__aenter__())
-        try:
-            _run(servers, tmp_path)
-        finally:
-            runner.run(context.__aexit__(None, None, None))
-
-
-def _run(servers: RunningServers, directory: Path) -> None:
-    prefix = f"t{uuid4().hex[:8]}"
-    with started(directory / "state", servers, prefix, {}) as stack:
+    with (
+        own_servers() as servers,
+        started(tmp_path / "state", servers, f"t{uuid4().hex[:8]}", {}) as stack,
+    ):
         asyncio.run(_go_away(servers, stack))
 
 

@@ -1,0 +1,155 @@
+"""`python -m tests.bench [NAME]`: what `bakvakt bench` runs, with the same arguments; see its --help."""
+
+import argparse
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from deploy.local.server import CannotStart
+from deploy.local.state import ROOT
+from tests.bench import (
+    bench_classifier,
+    bench_ingest,
+    bench_kafka,
+    bench_main_job,
+    bench_redis,
+    bench_timer,
+)
+from tests.bench.frame import Bench, Run, measure
+from tests.bench.machine import read_machine
+from tests.bench.show import make_console, show_benches, show_changes, show_run
+
+BENCHES: dict[str, Bench] = {
+    module.BENCH.name: module.BENCH
+    for module in (
+        bench_main_job,
+        bench_ingest,
+        bench_classifier,
+        bench_timer,
+        bench_kafka,
+        bench_redis,
+    )
+}
+RESULTS = ROOT / ".local/bench"
+STDOUT = "-"
+WRONG_ARGUMENTS_STATUS = 2
+
+
+class BenchSummary(msgspec.Struct, frozen=True):
+    """A line of the list, for programs."""
+
+    name: str
+    question: str
+    size: int
+    counts: str
+
+
+def main() -> None:
+    """List the benches, or run one of them, print and write what it found."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, _end)
+    # It tells of each metadata answer that came a moment too soon, and asks again by itself.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    if arguments.name is None:
+        _list(as_json=arguments.json is not None)
+        return
+    bench, earlier = _checked(arguments)
+    console = make_console(stderr=arguments.json == STDOUT)
+    try:
+        run = measure(
+            bench,
+            read_machine(),
+            size=arguments.size or bench.size,
+            repetitions=arguments.repetitions or bench.repetitions,
+            say=make_console(stderr=True).print,
+        )
+    except CannotStart as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    show_run(console, run)
+    if earlier is not None:
+        show_changes(console, earlier, run)
+    _write(run, arguments.json)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    """As an exception, so that servers and services are ended in their order."""
+    sys.exit(128 + number)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bakvakt bench", add_help=False)
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--repetitions", type=int)
+    parser.add_argument("--json")
+    parser.add_argument("--compare", type=Path)
+    return parser.parse_args()
+
+
+def _list(*, as_json: bool) -> None:
+    if as_json:
+        summaries = [
+            BenchSummary(bench.name, bench.question, bench.size, bench.counts)
+            for bench in BENCHES.values()
+        ]
+        print(msgspec.json.encode(summaries).decode())
+    else:
+        show_benches(make_console(stderr=False), BENCHES.values())
+
+
+def _checked(arguments: argparse.Namespace) -> tuple[Bench, Run | None]:
+    """The bench, and the run to compare with; ends the process where any argument is wrong."""
+    problems: list[str] = []
+    bench = BENCHES.get(arguments.name)
+    if bench is None:
+        problems.append(f"There is no bench {arguments.name!r}. There are: {', '.join(BENCHES)}")
+    earlier = None if arguments.compare is None else _read(arguments.compare, problems)
+    if bench and earlier and earlier.bench != bench.name:
+        problems.append(f"{arguments.compare} is a run of {earlier.bench!r}, not of {bench.name!r}")
+    if arguments.json not in (None, STDOUT) and not Path(arguments.json).parent.is_dir():
+        problems.append(f"{arguments.json}: there is no such directory to write to")
+    if bench is None or problems:
+        _refuse(problems)
+    return bench, earlier
+
+
+def _read(file: Path, problems: list[str]) -> Run | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Run)
+    except OSError as error:
+        problems.append(f"{file} cannot be read: {error.strerror}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file} is not what `bakvakt bench NAME` writes: {error}")
+    return None
+
+
+def _refuse(problems: list[str]) -> NoReturn:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    sys.exit(WRONG_ARGUMENTS_STATUS)
+
+
+def _write(run: Run, wanted: str | None) -> None:
+    """To the file that was named, else to one of our own; `-` is standard output."""
+    text = msgspec.json.format(msgspec.json.encode(run)) + b"\n"
+    if wanted == STDOUT:
+        sys.stdout.buffer.write(text)
+        return
+    if wanted is None:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        time = run.began_at[:19].replace(":", "").replace("-", "")
+        file = RESULTS / f"{run.bench}-{time}.json"
+    else:
+        file = Path(wanted)
+    file.write_bytes(text)
+    print(f"\nWritten to {file}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
