@@ -19,7 +19,7 @@ from tests.bench import (
     bench_redis,
     bench_timer,
 )
-from tests.bench.frame import Bench, Run, measure
+from tests.bench.frame import Bench, CannotMeasure, Run, measure
 from tests.bench.machine import read_machine
 from tests.bench.show import make_console, show_benches, show_changes, show_run
 
@@ -67,7 +67,7 @@ def main() -> None:
             repetitions=arguments.repetitions or bench.repetitions,
             say=make_console(stderr=True).print,
         )
-    except CannotStart as error:
+    except (CannotStart, CannotMeasure) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

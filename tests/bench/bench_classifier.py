@@ -32,8 +32,7 @@ async def _measure(setup: Setup, mixture: str, prefix: str, *, clears: bool) -> 
     records = alarms(count, conditions=conditions, clears=clears)
 
     async def fill() -> None:
-        for partition, some in records.items():
-            await floors.fill(kafka, topics.alarms, partition, some)
+        await floors.fill(kafka, topics.alarms, records)
 
     async with running(setup, "classifier", prefix) as classifier:
 

@@ -4,11 +4,10 @@ import msgspec
 import uvloop
 
 from shared.documents.report import AlarmReport
-from tests.acceptance.stack import PARTITIONS
 from tests.bench import floors
 from tests.bench.figures import Measurement
 from tests.bench.frame import Bench, Repetitions, Setup
-from tests.bench.loads import reports
+from tests.bench.loads import reports, spread
 from tests.bench.service import against_floor, cost_of, make_topics, running
 from tests.kafka_log import read_topic
 
@@ -26,8 +25,7 @@ async def _measure(setup: Setup, prefix: str) -> list[Measurement]:
     records = reports(count, conditions=max(1, count // 10))
 
     async def fill() -> None:
-        for partition in range(PARTITIONS):
-            await floors.fill(kafka, source, partition, records[partition::PARTITIONS])
+        await floors.fill(kafka, source, spread(records))
 
     async with running(setup, "ingest", prefix, INPUT_TOPICS=source) as ingest:
 

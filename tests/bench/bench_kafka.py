@@ -4,11 +4,10 @@ import msgspec
 import uvloop
 
 from shared.documents.report import AlarmReport
-from tests.acceptance.stack import PARTITIONS
 from tests.bench import floors
 from tests.bench.figures import Measurement, percentile
 from tests.bench.frame import Bench, Repetitions, Setup
-from tests.bench.loads import reports
+from tests.bench.loads import reports, spread
 from tests.bench.meter import Cost
 from tests.bench.service import make_topics
 
@@ -27,8 +26,7 @@ async def _measure(setup: Setup, prefix: str) -> list[Measurement]:
     source, out, hop, first, second = (f"{prefix}-{name}" for name in names)
     await make_topics(setup, prefix, source, out, hop, first, second)
     records = reports(count, conditions=count)
-    for partition in range(PARTITIONS):
-        await floors.fill(kafka, source, partition, records[partition::PARTITIONS])
+    await floors.fill(kafka, source, spread(records))
     decode = msgspec.json.Decoder(AlarmReport).decode
 
     consume = await floors.consume(kafka, source, count, broker_pid=broker_pid)

@@ -18,6 +18,10 @@ from tests.servers import own_servers
 Repetitions = Generator[list[Measurement]]
 
 
+class CannotMeasure(Exception):
+    """What was measured would say nothing; the message says why, and what would help."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """What a bench is given: servers that nobody else uses, and how much it is to do."""

@@ -1,6 +1,7 @@
 """What the benches put in: reports, alarms and cases of a fleet that does not exist."""
 
 import json
+from collections.abc import Sequence
 
 from shared.documents.case import Case, Clock, Warn, encode_case
 from shared.documents.ids import make_id
@@ -28,6 +29,11 @@ def _report(emu_id: str, at: str) -> bytes:
 
 def site_of(emu_id: str) -> str:
     return f"site-{int(emu_id.rpartition('-')[2]) % SITES}"
+
+
+def spread(records: Sequence[KeyValue]) -> dict[int, Sequence[KeyValue]]:
+    """Over all partitions in turn, as any client does with records that have no key."""
+    return {partition: records[partition::PARTITIONS] for partition in range(PARTITIONS)}
 
 
 def alarms(count: int, *, conditions: int, clears: bool) -> dict[int, list[KeyValue]]:

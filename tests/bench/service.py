@@ -19,11 +19,13 @@ from deploy.local.state import ROOT
 from shared.kafka.topics import Topics, apply_topics
 from tests.acceptance.stack import PARTITIONS
 from tests.bench.figures import Measurement
-from tests.bench.frame import Setup
+from tests.bench.frame import CannotMeasure, Setup
 from tests.bench.meter import Cost, Meter, cpu_s
 from tests.conditions import until
 
 START_TIMEOUT_S, WORK_TIMEOUT_S = 60, 1200
+# The services' session time-out is 10 s by default.
+STOPPED_AT_MOST_S = 8
 # A service that has nothing to do uses some 2 % of a core: it looks whether there is something.
 IDLE_AFTER_S, IDLE_SHARE = 0.5, 0.05
 LOOK_INTERVAL_S = 0.01
@@ -98,11 +100,17 @@ async def cost_of(
     """What it costs `process` to work off what `fill` lays before it, from the first record to the last.
 
     It is stopped (SIGSTOP) while that is laid out, so it finds all of it there, as after an outage. That
-    must take less than its session's time-out. `servers` are pids by name.
+    must take less than its session's time-out, else CannotMeasure. `servers` are pids by name.
     """
     os.kill(process.pid, signal.SIGSTOP)
+    stopped_s = time.monotonic()
     try:
         await fill()
+        if time.monotonic() - stopped_s > STOPPED_AT_MOST_S:
+            raise CannotMeasure(
+                f"It took over {STOPPED_AT_MOST_S} s to lay the input out, and meanwhile the service's"
+                " partitions were given away. Try a smaller --size."
+            )
         meter = Meter(ours=process.pid, **servers)
     finally:
         os.kill(process.pid, signal.SIGCONT)
