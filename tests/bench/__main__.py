@@ -51,7 +51,7 @@ class BenchSummary(msgspec.Struct, frozen=True):
 def main() -> None:
     """List the benches, or run one of them, print and write what it found."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _stop)
     # It tells of each metadata answer that came a moment too soon, and asks again by itself.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if arguments.name is None:
@@ -77,9 +77,9 @@ def main() -> None:
     _write(run, arguments.json)
 
 
-def _end(number: int, _frame: object) -> NoReturn:
-    """As an exception, so that servers and services are ended in their order."""
-    sys.exit(128 + number)
+def _stop(_number: int, _frame: object) -> None:
+    """As Ctrl-C: the event loop that runs cancels its work, which ends what it has started, in order."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _arguments() -> argparse.Namespace:

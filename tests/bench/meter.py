@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -25,19 +25,21 @@ def cpu_s(pid: int) -> float:
 def tree_cpu_s(pid: int) -> float:
     """The same with all its children, those that have ended included (PostgreSQL has one a connection)."""
     total_s = cpu_s(pid) + _ended_children_s(pid)
-    parents = {child: int(fields[1]) for child, fields in _stats()}
-    for child, parent in parents.items():
-        if parent == pid:
-            with suppress(ProcessLookupError):  # it has ended since
-                total_s += tree_cpu_s(child)
+    for child in children(pid):
+        with suppress(ProcessLookupError):  # it has ended since
+            total_s += tree_cpu_s(child)
     return total_s
 
 
-def _stats() -> Iterator[tuple[int, list[str]]]:
+def children(pid: int) -> list[int]:
+    """The processes that it has started and that have not ended."""
+    found: list[int] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
-                yield int(entry.name), _read_stat(int(entry.name))
+                if int(_read_stat(int(entry.name))[1]) == pid:
+                    found.append(int(entry.name))
+    return found
 
 
 def _ended_children_s(pid: int) -> float:

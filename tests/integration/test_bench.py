@@ -3,7 +3,9 @@
 
 import json
 import os
+import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from typer.testing import CliRunner
 
 from deploy.cli import bench
 from deploy.cli.main import app
+from deploy.local.process import ProcessIdentity
 from deploy.local.state import ROOT
 from tests.bench.frame import Run
-from tests.bench.meter import Meter, cpu_s, tree_cpu_s
+from tests.bench.meter import Meter, children, cpu_s, tree_cpu_s
 from tests.conditions import until
 
 
@@ -45,6 +48,22 @@ def test_a_bench_prints_its_ratios_and_writes_what_a_later_run_is_compared_with(
     assert send.ratios == tuple(
         ours / floor for ours, floor in zip(send.values, figures["send_batch"].values, strict=True)
     )
+
+
+def test_sigterm_ends_what_it_has_started_and_leaves_nothing() -> None:
+    home = Path(tempfile.mkdtemp())
+    home.chmod(0o711)  # PostgreSQL's account passes through
+    command = [ROOT / "bakvakt", "bench", "kafka"]
+    environment = os.environ | {"TMPDIR": str(home)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert any("They serve" in line for line in running.stderr)
+        servers = [ProcessIdentity.of(child) for child in children(running.pid)]
+        running.terminate()
+        assert running.wait(30) == 128 + signal.SIGINT
+    assert len(servers) >= 3
+    assert not any(server and server.is_alive() for server in servers)
+    home.rmdir()  # it is empty
 
 
 def test_without_a_name_the_benches_are_listed_with_their_questions() -> None:
