@@ -8,6 +8,7 @@ import typer
 
 from deploy.cli.bench import bench
 from deploy.cli.cases import cases
+from deploy.cli.catalogue import catalogue
 from deploy.cli.check import check
 from deploy.cli.explain import explain
 from deploy.cli.local import down, logs, up
@@ -38,6 +39,7 @@ app.command(rich_help_panel=WORK)(explain)
 app.command(rich_help_panel=TOOLS)(simulate)
 app.command(rich_help_panel=TOOLS)(bench)
 app.add_typer(topics, name="topics", rich_help_panel=TOOLS)
+app.add_typer(catalogue, name="catalogue", rich_help_panel=TOOLS)
 
 
 def become_service(name: str) -> NoReturn:

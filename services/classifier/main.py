@@ -9,8 +9,8 @@ from aiohttp import web
 
 from services.classifier.config import ClassifierSettings
 from services.classifier.task import ClassifierTask
-from shared.catalogue import Catalogue, load_catalogue
-from shared.config import load
+from shared.catalogue import Catalogue
+from shared.catalogue.settings import load_with_catalogue
 from shared.failures import FailureLimit
 from shared.kafka.group import Group
 from shared.kafka.ready import wait_for_kafka
@@ -65,7 +65,7 @@ class ClassifierService:
 
 def build(environ: Mapping[str, str]) -> ClassifierService:
     """Raises ConfigError with every problem."""
-    return ClassifierService(load(ClassifierSettings, environ, "classifier"), load_catalogue())
+    return ClassifierService(*load_with_catalogue(ClassifierSettings, environ, "classifier"))
 
 
 def main() -> NoReturn:

@@ -162,11 +162,14 @@ class Catalogue:
         """As `find`; for a pattern, as it is written, its own row."""
         return self._patterns.get(code) or self.find(code)
 
+    def pattern_of(self, code: str) -> str | None:
+        """The pattern that the code is an instance of; None: it is none, or has a row of its own."""
+        found = None if code in self._rows else self._match(code)
+        return None if found is None else found[0].code
+
     def origin(self, code: str) -> Origin | None:
         """Where the row of a code was written; None: not in a file."""
-        found = self._match(code)
-        written = code if code in self._rows or found is None else found[0].code
-        return self._origins.get(written)
+        return self._origins.get(self.pattern_of(code) or code)
 
     def _find_instance(self, code: str) -> Row | None:
         found = self._match(code)

@@ -1,0 +1,181 @@
+"""`bakvakt catalogue check` and `show`, as a person sees them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from deploy.cli.gaps import Seen, find_gaps, paste, pick_report
+from deploy.cli.main import app
+from shared.catalogue import load_catalogue
+from shared.documents.fault import FaultSource
+
+
+def run(*arguments: str, folder: Path | None = None) -> Result:
+    environment = {"BAKVAKT_CATALOGUE": str(folder) if folder else None, "BAKVAKT_CONFIG": None}
+    return CliRunner(env=environment).invoke(app, ["catalogue", *arguments])
+
+
+def write(folder: Path, row: str) -> Path:
+    (folder / "vendors").mkdir()
+    (folder / "vendors" / "acme.toml").write_text(
+        'vendor = "acme"\n[sources.m]\nname = "Manual"\nlicence = "own"\n'
+        f'[[codes]]\nprefix = ""\ncomponent = "PCS"\n[codes.rows]\n{row}\n'
+    )
+    return folder
+
+
+OWN = '"acme:PUMP_{n}" = { kind = "hw_fault", title = "Pump {n}", meaning = "Stands still." }\n'
+FAN = '"sunspec:802.Evt1.21" = { kind = "fan", title = "Blower", meaning = "Out." }\n'
+
+
+def test_check_says_what_was_checked() -> None:
+    result = run("check")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Right: ")
+    assert load_catalogue().version in result.stdout
+
+
+@pytest.mark.parametrize("by_setting", [False, True])
+def test_check_says_what_is_replaced(tmp_path: Path, by_setting: bool) -> None:
+    folder = write(tmp_path, OWN + FAN)
+    result = run("check", folder=folder) if by_setting else run("check", str(folder))
+    assert result.exit_code == 0
+    assert "1 patterns" in result.stdout
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("replaced")]
+    assert line.startswith(
+        "replaced: code sunspec:802.Evt1.21 of shared/catalogue/vendors/sunspec.toml"
+    )
+    assert line.endswith(f"by {folder}/vendors/acme.toml, line 10")
+    found = json.loads(run("check", str(folder), "--json").stdout)
+    assert (found["problems"], found["patterns"]) == ([], 1)
+    assert found["replaced"][0]["name"] == "sunspec:802.Evt1.21"
+
+
+def test_check_says_every_problem_and_fails(tmp_path: Path) -> None:
+    folder = write(tmp_path, "A = {}\nB = {}\n")
+    result = run("check", str(folder))
+    assert result.exit_code == 1
+    assert [line.split(": ")[0] for line in result.stderr.splitlines()] == [
+        f"catalogue {folder}/vendors/acme.toml, line {line}" for line in (9, 10)
+    ]
+    result = run("check", str(folder), "--json")
+    assert result.exit_code == 1
+    assert len(json.loads(result.stdout)["problems"]) == 2
+
+
+def test_show_says_all_that_is_known_of_a_code() -> None:
+    result = run("show", "sunspec:804.Evt1.9")
+    assert result.exit_code == 0
+    shown = " ".join(result.stdout.split())
+    for part in (
+        "OVER_VOLT_ALARM", "B Over-voltage of one rack", "overvolt: Voltage too high", "BMS.rack",
+        "bit 9 of sunspec:804.Evt1, a word of 32 bits", "804 Evt1", "(Apache-2.0)",
+        "sunspec.toml, line", "kinds.toml, line",
+    ):  # fmt: skip
+        assert part in shown
+
+
+def test_show_says_what_other_levels_of_the_register_mean() -> None:
+    found = json.loads(run("show", "victron:vebus/Alarms/Overload", "--json").stdout)
+    assert (found["row"]["level"], found["row"]["grade"]) == ("fault", "A")
+    assert [(row["level"], row["grade"]) for row in found["other_levels"]] == [("warning", "C")]
+    assert found["register"]["form"] == "levels"
+
+
+def test_show_finds_an_instance_of_a_pattern(tmp_path: Path) -> None:
+    result = run("show", "acme:PUMP_7", "--json", folder=write(tmp_path, OWN))
+    found = json.loads(result.stdout)
+    assert (found["row"]["title"], found["pattern"]) == ("Pump 7", "acme:PUMP_{n}")
+    assert found["written"] == {"file": f"{tmp_path}/vendors/acme.toml", "line": 9}
+
+
+def test_show_offers_what_is_near_to_an_unknown_code() -> None:
+    result = run("show", "sunspec:802.Evt1.91")
+    assert result.exit_code == 1
+    assert "is not in the catalogue: it is other_alarm, grade B" in result.stdout
+    assert "near it: sunspec:802.Evt1.9  OVER_VOLT_ALARM" in result.stdout
+    assert (
+        "sunspec:802.Evt1.9"
+        in json.loads(run("show", "sunspec:802.Evt1.91", "--json").stdout)["near"]
+    )
+
+
+def test_show_says_why_a_reserved_bit_means_nothing() -> None:
+    result = run("show", "goodwe:DIAG_STATUS_CODES.4")
+    assert result.exit_code == 0
+    assert "means nothing and is ignored" in result.stdout
+
+
+def seen(number: int, code: str, **fields: Any) -> Seen:
+    known: dict[str, Any] = {
+        "fault_id": f"f{number}", "kind": "other_alarm", "code": code, "title": code,
+        "emu_id": f"e{number}", "component": "emu", "count": 1,
+        "last_at": f"2026-11-22T10:00:{number:02d}.000Z",
+        "source": FaultSource("emu.alarms", 0, number),
+    }  # fmt: skip
+    return Seen(**(known | fields))
+
+
+def test_gaps_are_by_code_model_and_firmware_the_most_frequent_first() -> None:
+    found = find_gaps(
+        [
+            seen(1, "acme:X", model="M1"),
+            seen(2, "acme:X", model="M1", count=4),
+            seen(3, "acme:X", model="M2"),
+            seen(4, "PLAIN", count=50, firmware="1.2"),
+            seen(2, "acme:X", model="M1", component="bms/rack-2", fault_id="f9"),
+        ]
+    )
+    assert [(gap.vendor, gap.code, gap.model, gap.firmware) for gap in found] == [
+        ("unknown", "PLAIN", None, "1.2"), ("acme", "acme:X", "M1", None),
+        ("acme", "acme:X", "M2", None),
+    ]  # fmt: skip
+    assert [(gap.reports, gap.faults, gap.emus) for gap in found] == [
+        (50, 1, 1),
+        (6, 3, 2),
+        (1, 1, 1),
+    ]
+    assert found[1].last_at == "2026-11-22T10:00:02.000Z"
+
+
+def test_what_gaps_prints_is_a_file_once_kind_and_component_are_chosen(tmp_path: Path) -> None:
+    text = paste(
+        find_gaps([seen(1, 'acme:X.3"\\'), seen(2, "acme:Y"), seen(3, 'acme:X.3"\\', model="M")])
+    )
+    (tmp_path / "vendors").mkdir()
+    file = tmp_path / "vendors" / "acme.toml"
+    file.write_text(text)
+    problems = run("check", str(tmp_path))
+    assert problems.exit_code == 1
+    assert problems.stderr.count('"?" cannot be; write one of BMS.system') == 2
+    text = text.replace('kind = "?"', 'kind = "fan"').replace(
+        'component = "?"', 'component = "HVAC"'
+    )
+    file.write_text(text)
+    assert load_catalogue(tmp_path).look_up('acme:X.3"\\', None).kind == "fan"
+
+
+def test_codes_without_a_vendor_can_be_pasted_too(tmp_path: Path) -> None:
+    text = paste(find_gaps([seen(1, "OVERHEAT")])).replace('kind = "?"', 'kind = "overtemp"')
+    (tmp_path / "vendors").mkdir()
+    (tmp_path / "vendors" / "x.toml").write_text(
+        text.replace('component = "?"', 'component = "PCS"')
+    )
+    assert load_catalogue(tmp_path).look_up("OVERHEAT", None).grade == "A"
+
+
+@pytest.mark.parametrize(
+    ("value", "picked"),
+    [
+        (b'{"emu_id": "e1",\n "code": "X"}', '{"emu_id": "e1", "code": "X"}'),
+        (b'[{"emu_id":"e2","code":"X"},{"emu_id":"e1","code":"X"}]', '{"emu_id":"e1","code":"X"}'),
+        (b'[{"emu_id":"e1","code":"Z"},{"emu_id":"e1","code":"X"}]', '{"emu_id":"e1","code":"X"}'),
+        (b"\xff no report", "\N{REPLACEMENT CHARACTER} no report"),
+        (b'{"emu_id":"e1","text":"' + b"x" * 900, '{"emu_id":"e1","text":"' + "x" * 577 + "..."),
+    ],
+)
+def test_sample_is_the_report_of_the_emu_and_code(value: bytes, picked: str) -> None:
+    assert pick_report(value, "e1", "X") == picked
