@@ -223,17 +223,16 @@ class _Reader:
         meaning = " ".join(part for part in parts if part)
         _check_row(row, table, title=title, component=component, meaning=meaning)
         _check_text(written.code, own_names, title or "", meaning, table)
-        if title is None or component is None or not meaning:
-            return
+        # Also where something is missing, so that its kind is looked up: nothing is built of it then.
         self.drafts.append(
             Draft(
                 code=written.code,
                 pattern=pattern,
                 kind=row.kind,
                 level=row.level or group.level,
-                component=component,
+                component=component or "",
                 reporter=group.component,
-                title=title,
+                title=title or "",
                 meaning=meaning,
                 grade=row.grade or group.grade,
                 reason=row.reason or (None if row.effect else group.reason),

@@ -1,5 +1,6 @@
 """Catalogue files: a new vendor, an operator's folder, and what is said of each thing that can be wrong."""
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -7,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.classifier.main import build
 from shared.catalogue import Catalogue, load_catalogue
+from shared.catalogue.files import ROOT
 from shared.catalogue.patterns import parse_pattern, split_code
+from shared.catalogue.words import COMPONENTS, LEVELS, SKILLS
 from shared.errors import ConfigError
 from tests.unit.alarms import CATALOGUE
 
@@ -131,6 +135,24 @@ def test_a_new_vendor_is_a_file_and_no_code(tmp_path: Path) -> None:
 
     assert len(catalogue) == len(CATALOGUE) + 5
     assert catalogue.replaced == ()
+
+
+def test_the_examples_of_the_page_are_right(tmp_path: Path) -> None:
+    page = (ROOT / "docs/catalogue.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    *vendor, kinds = blocks
+    (tmp_path / "vendors").mkdir()
+    (tmp_path / "vendors" / "acme.toml").write_text("\n".join(vendor))
+    (tmp_path / "kinds.toml").write_text(kinds)
+    catalogue = load_catalogue(tmp_path)
+    assert catalogue.look_up("acme:RACK_2_CELL_9_HOT", None).title == "Rack 2, cell 9: hot"
+    assert catalogue.look_up("acme:alarms/heat", "warning").grade == "B"
+    leak = catalogue.kinds["leak"]
+    terms = [leak.terms_of("fault", component) for component in ("HVAC", "BMS.rack")]
+    assert [found.grade for found in terms if found] == ["B", "C"]
+    for word in (*SKILLS, *COMPONENTS, *LEVELS):
+        assert f"`{word}`" in page
+    assert all(meaning in page for meaning in SKILLS.values())
 
 
 def test_a_kind_of_an_operator_serves_codes_at_once(tmp_path: Path) -> None:
@@ -524,6 +546,15 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
 def test_folder_without_a_catalogue_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"no kinds\.toml and no vendors/\*\.toml; name a folder"):
         load_catalogue(tmp_path / name)
+
+
+def test_a_broken_catalogue_and_a_wrong_setting_are_told_together(tmp_path: Path) -> None:
+    write(tmp_path, acme=rows_of("A = {}"))
+    with pytest.raises(ConfigError) as caught:
+        build({"BAKVAKT_CATALOGUE": str(tmp_path), "BAKVAKT_PARTITIONS": "many"})
+    setting, row = caught.value.problems
+    assert setting.startswith("BAKVAKT_PARTITIONS: ")
+    assert f"acme.toml, line {FIRST + 3}: " in row
 
 
 FIRE = """
