@@ -619,6 +619,7 @@ def test_version_follows_the_content_of_every_file_and_nothing_else(tmp_path: Pa
     for folder in (first, second):
         folder.mkdir()
         write(folder, acme=rows_of('A = { kind = "leak", meaning = "m" }'), kinds=KIND)
+        (folder / "vendors" / "b.toml").write_text(HEAD)
     assert version(first) == version(second) != CATALOGUE.version
     (second / "vendors" / "acme.toml").rename(second / "vendors" / "zz.toml")
     assert version(first) == version(second)
