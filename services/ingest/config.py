@@ -4,11 +4,11 @@ from typing import Annotated
 
 import msgspec
 
-from shared.config import Settings
+from shared.catalogue.settings import CatalogueSettings
 
 
-class IngestSettings(Settings, frozen=True, kw_only=True):
-    """`shared.config.Settings`, and what only ingest needs."""
+class IngestSettings(CatalogueSettings, frozen=True, kw_only=True):
+    """`CatalogueSettings`, and what only ingest needs."""
 
     port: Annotated[
         int, msgspec.Meta(ge=0, le=65535, description="port of HTTP; 0 picks a free one")

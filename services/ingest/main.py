@@ -9,8 +9,8 @@ from aiohttp import web
 
 from services.ingest.config import IngestSettings
 from services.ingest.task import IngestTask, group_name
-from shared.catalogue import Catalogue, load_catalogue
-from shared.config import load
+from shared.catalogue import Catalogue
+from shared.catalogue.settings import load_with_catalogue
 from shared.errors import ConfigError
 from shared.kafka.group import Group
 from shared.kafka.ready import wait_for_kafka
@@ -71,12 +71,12 @@ class IngestService:
 
 def build(environ: Mapping[str, str]) -> IngestService:
     """Raises ConfigError with every problem."""
-    settings = load(IngestSettings, environ, "ingest")
+    settings, catalogue = load_with_catalogue(IngestSettings, environ, "ingest")
     ours = Topics(settings.prefix).settings()
     if wrong := [topic for topic in settings.input_topics if topic in ours]:
         # Its dead letters would come back as reports, without end.
         raise ConfigError([f"BAKVAKT_INPUT_TOPICS: {', '.join(wrong)} is a topic of our own"])
-    return IngestService(settings, load_catalogue())
+    return IngestService(settings, catalogue)
 
 
 def main() -> NoReturn:

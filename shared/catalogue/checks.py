@@ -27,7 +27,7 @@ def check_patterns(made: Mapping[str, Made]) -> None:
 
 
 def check_registers(catalogue: Catalogue, problems: list[Problem]) -> None:
-    """No name may be two registers', and no bit or value both reserved and coded."""
+    """No name may be two registers', no register within another, no bit both reserved and coded."""
     by_name: dict[tuple[str, str], RegisterEntry] = {}
     for entry in catalogue.entries.values():
         for name in entry.names:
@@ -38,14 +38,32 @@ def check_registers(catalogue: Catalogue, problems: list[Problem]) -> None:
                     " already; name another, or leave it out"
                 )
                 problems.append(Problem(entry.place, told))
-        for number in entry.reserved:
-            origin = catalogue.origin(f"{entry.register.code}.{number}")
-            if origin is not None:
-                told = (
-                    f"{entry.register.code}.{number}: is reserved in the register of {entry.place};"
-                    " leave it out there or here"
-                )
-                problems.append(Problem(origin.place, told))
+        _check_nesting(entry, catalogue, problems)
+        _check_reserved(entry, catalogue, problems)
+
+
+def _check_nesting(entry: RegisterEntry, catalogue: Catalogue, problems: list[Problem]) -> None:
+    """A register speaks of all codes that begin with its own and a full stop (docs/adr/0008)."""
+    code = entry.register.code
+    for end in (at for at, character in enumerate(code) if character == "."):
+        outer = catalogue.entries.get(code[:end])
+        if outer is not None:
+            told = (
+                f"register {code}: begins with {code[:end]} of {outer.place} and a full stop, so"
+                " the one would clear the other's codes; give it another name"
+            )
+            problems.append(Problem(entry.place, told))
+
+
+def _check_reserved(entry: RegisterEntry, catalogue: Catalogue, problems: list[Problem]) -> None:
+    for number in entry.reserved:
+        code = f"{entry.register.code}.{number}"
+        origin = catalogue.origin(code)
+        if origin is not None:
+            told = (
+                f"{code}: is reserved in the register of {entry.place}; leave it out there or here"
+            )
+            problems.append(Problem(origin.place, told))
 
 
 def check_hazards(

@@ -1,6 +1,7 @@
 """Catalogue files: a new vendor, an operator's folder, and what is said of each thing that can be wrong."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.classifier.main import build
+import services.classifier.main as classifier
+import services.ingest.main as ingest
 from shared.catalogue import Catalogue, load_catalogue
 from shared.catalogue.files import ROOT
 from shared.catalogue.patterns import parse_pattern, split_code
@@ -417,6 +419,12 @@ BROKEN: list[tuple[str, str, str]] = [
         " shared/catalogue/vendors/sunspec.toml, line",
     ),
     (
+        "register within a register",
+        rows_of(form="bits", head=BITS) + rows_of(form="bits", head=BITS.replace('"r"', '"r.1"')),
+        f"FILE, line {FIRST + 6}: register acme:r.1: begins with acme:r of FILE, line {FIRST} and a"
+        " full stop, so the one would clear the other's codes; give it another name",
+    ),
+    (
         "no width",
         rows_of(form="enum", head='register = "r"'),
         f"FILE, line {FIRST}: enum: has no `word_bits`; write word_bits = the bits of",
@@ -548,7 +556,10 @@ def test_folder_without_a_catalogue_is_an_error(tmp_path: Path, name: str) -> No
         load_catalogue(tmp_path / name)
 
 
-def test_a_broken_catalogue_and_a_wrong_setting_are_told_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", [classifier.build, ingest.build])
+def test_a_broken_catalogue_and_a_wrong_setting_are_told_together(
+    tmp_path: Path, build: Callable[[dict[str, str]], object]
+) -> None:
     write(tmp_path, acme=rows_of("A = {}"))
     with pytest.raises(ConfigError) as caught:
         build({"BAKVAKT_CATALOGUE": str(tmp_path), "BAKVAKT_PARTITIONS": "many"})
