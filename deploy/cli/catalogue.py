@@ -1,26 +1,29 @@
 """`catalogue`: is it right, what does a code mean, and which codes are not in it."""
 
 import asyncio
+import logging
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import msgspec
 import typer
-from aiokafka.errors import KafkaError
-from rich.console import Console
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from deploy.cli.gaps import Gap, paste, read_gaps
+from deploy.cli.gaps import Gap, find_gaps, is_gap, paste, with_reports
+from deploy.cli.kafka_lookup import NotThere, read_faults, read_reports
+from deploy.cli.terminal import failure, print_out
 from deploy.local.state import StateDirectory
 from services.classifier.config import ClassifierSettings
 from shared.catalogue import Catalogue, Row, load_catalogue
 from shared.catalogue.catalogue import RegisterEntry
 from shared.catalogue.words import SKILLS
 from shared.config import PREFIX, load
-from shared.errors import BakvaktError, ConfigError
+from shared.errors import ConfigError
+from shared.kafka.topics import Topics
 
 catalogue = typer.Typer(
     help="The catalogue: what each code means. Your own files: BAKVAKT_CATALOGUE, a folder.",
@@ -88,7 +91,7 @@ def check(
         if as_json:
             _print_json({"problems": error.problems})
             raise typer.Exit(1) from None
-        _fail(error.problems)
+        raise failure(str(error)) from None
     counts = _counts(checked)
     if as_json:
         replaced = [
@@ -144,18 +147,26 @@ def gaps(
 
     - `bakvakt catalogue gaps --json | jq '.[].code'`
     """
+    # What aiokafka logs about an absent broker is told once, by us.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     settings = _settings()
-    loaded = _load(settings)
     try:
-        found = asyncio.run(read_gaps(settings, loaded, samples=samples))
-    except ConfigError as error:
-        _fail(error.problems)
-    except (BakvaktError, KafkaError, OSError) as error:
-        _fail([f"Kafka at {settings.kafka}: {error}"])
+        found = asyncio.run(_read_gaps(settings, _load(settings), samples))
+    except NotThere as error:
+        raise failure(str(error)) from None
     if as_json:
         _print_json(found)
     else:
         _show_gaps(found)
+
+
+async def _read_gaps(settings: ClassifierSettings, loaded: Catalogue, samples: int) -> list[Gap]:
+    topic = Topics(settings.prefix).faults
+    faults = await read_faults(settings.kafka, topic, lambda fault: is_gap(fault, loaded))
+    found = find_gaps(faults)
+    return with_reports(
+        found, await read_reports(settings.kafka, [gap.sample for gap in found[:samples]])
+    )
 
 
 def _settings() -> ClassifierSettings:
@@ -166,7 +177,7 @@ def _settings() -> ClassifierSettings:
     try:
         return load(ClassifierSettings, environment, "classifier")
     except ConfigError as error:
-        _fail(error.problems)
+        raise failure(str(error)) from None
 
 
 def _folder(settings: ClassifierSettings) -> Path | None:
@@ -177,13 +188,7 @@ def _load(settings: ClassifierSettings) -> Catalogue:
     try:
         return load_catalogue(_folder(settings))
     except ConfigError as error:
-        _fail(error.problems)
-
-
-def _fail(problems: list[str]) -> NoReturn:
-    for problem in problems:
-        typer.echo(problem, err=True)
-    raise typer.Exit(1)
+        raise failure(str(error)) from None
 
 
 def _print_json(value: object) -> None:
@@ -233,15 +238,13 @@ def _about_register(entry: RegisterEntry, number: int | None) -> RegisterAbout:
 
 def _show(about: About) -> None:
     row = about.row
-    console = Console()
-    console.print(Text(f"{row.code}  {row.title}", style="bold"))
-    console.print(Text(f"{row.meaning}\n"))
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _lines(about):
         table.add_row(name, value)
-    console.print(table)
+    head = Text(f"{row.code}  {row.title}", style="bold")
+    print_out(Group(head, Text(f"{row.meaning}\n"), table))
 
 
 def _lines(about: About) -> list[tuple[str, Text]]:
@@ -320,6 +323,6 @@ def _show_gaps(found: list[Gap]) -> None:
             str(gap.emus),
             gap.last_at,
         )
-    Console().print(table)
+    print_out(table)
     typer.echo("")
     typer.echo(paste(found))

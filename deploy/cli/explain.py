@@ -15,8 +15,9 @@ from deploy.cli.story import story
 from deploy.cli.terminal import failure, print_out
 from deploy.cli.wording import Reader, plain
 from deploy.local.state import StateDirectory
-from shared.catalogue import load_catalogue
-from shared.config import Settings, load
+from services.classifier.config import ClassifierSettings
+from shared.catalogue import Catalogue
+from shared.catalogue.settings import load_with_catalogue
 from shared.documents.answers import CaseFile
 from shared.documents.case import Case
 from shared.documents.fault import Fault
@@ -53,8 +54,7 @@ def explain(
     # What aiokafka logs about an absent broker is told in the story.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        settings = _settings(url)
-        catalogue = load_catalogue()
+        settings, catalogue = _load(url)
     except (ConfigError, ApiError) as error:
         raise failure(str(error)) from None
 
@@ -92,11 +92,11 @@ async def _read_dispatch(
     return [found.fault], case
 
 
-def _settings(url: str | None) -> Settings:
-    """Kafka and prefix, from where services have them. Raises ConfigError, ApiError."""
+def _load(url: str | None) -> tuple[ClassifierSettings, Catalogue]:
+    """Settings and catalogue, from where the classifier has them. Raises ConfigError, ApiError."""
     environ = dict(os.environ)
     state = StateDirectory.from_environment(environ).read()
     # The local Kafka knows nothing of a dispatch elsewhere.
     if state is not None and state.is_running() and named_url(url, environ) is None:
         environ.setdefault("BAKVAKT_KAFKA", state.kafka)
-    return load(Settings, environ)
+    return load_with_catalogue(ClassifierSettings, environ, "classifier")

@@ -1,52 +1,20 @@
-"""Unknown codes that were seen: read from the faults, with a report of each, ready to be catalogued."""
+"""Unknown codes that were seen: counted, with a report of each, ready to be catalogued. Pure."""
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
-from aiokafka import TopicPartition
 from msgspec.structs import replace
 
+from deploy.cli.explanation import Report
 from shared.catalogue import Catalogue
 from shared.catalogue.catalogue import UNKNOWN_KIND
-from shared.config import Settings
-from shared.documents.fault import FaultSource
-from shared.documents.report import split_value
-from shared.errors import ConfigError, RecordError
-from shared.kafka.clients import make_reader
-from shared.kafka.reader import Reader
-from shared.kafka.topics import Topics, count_partitions
+from shared.documents.fault import Fault
 
 UNKNOWN_VENDOR = "unknown"
-MAX_SAMPLE_CHARACTERS = 600
-SAMPLE_TIMEOUT_MS = 5_000
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What is read of a fault."""
-
-    fault_id: str
-    kind: str
-    code: str
-    title: str
-    emu_id: str
-    component: str
-    model: str | None = None
-    firmware: str | None = None
-    count: int
-    last_at: str
-    source: FaultSource
-
-
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest fault of a gap, and the report that opened it while its topic still has it."""
-
-    fault_id: str
-    emu_id: str
-    component: str
-    source: FaultSource
-    report: str | None = None
+# A report of registers or a list may be long; `--json` has it whole.
+LONGEST_REPORT = 600
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,52 +29,31 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     faults: int
     emus: int
     last_at: str
-    sample: Sample
+    sample: Fault
+    """The newest of its faults."""
+    report: Report | None = None
+    """What opened the sample, where it was read."""
 
 
-class _Said(msgspec.Struct):
-    text: str | None = None
+def is_gap(fault: Fault, catalogue: Catalogue) -> bool:
+    """Whether its code was unknown, and still is."""
+    return fault.kind == UNKNOWN_KIND and fault.code not in catalogue
 
 
-decode_seen = msgspec.json.Decoder(Seen).decode
-
-
-async def read_gaps(settings: Settings, catalogue: Catalogue, *, samples: int) -> list[Gap]:
-    """The codes of all faults that the catalogue does not know, the most frequent first.
-
-    Raises ConfigError where there is no topic of faults, ReadError where Kafka does not answer.
-    """
-    topic = Topics(settings.prefix).faults
-    partitions = (await count_partitions(settings.kafka, [topic])).get(topic)
-    if partitions is None:
-        raise ConfigError(
-            [f"topic {topic} is not at {settings.kafka}: run `./bakvakt topics apply`"]
-        )
-    newest: dict[str, Seen] = {}
-    everything = {TopicPartition(topic, number): None for number in range(partitions)}
-    async with Reader(settings.kafka, everything) as reader:
-        async for record in reader.records_to_end():
-            # The newest revision of each; without a value it is forgotten.
-            seen = decode_seen(record.value) if record.value else None
-            if seen is not None and seen.kind == UNKNOWN_KIND and seen.code not in catalogue:
-                newest[seen.fault_id] = seen
-            elif record.key is not None:
-                newest.pop(record.key.decode(), None)
-    found = find_gaps(newest.values())
-    wanted = [gap.sample.source for gap in found[:samples]]
-    reports = await _read_at(settings.kafka, wanted)
-    return [_with_report(gap, reports.get(gap.sample.source)) for gap in found]
-
-
-def find_gaps(faults: Iterable[Seen]) -> list[Gap]:
+def find_gaps(faults: Iterable[Fault]) -> list[Gap]:
     """By code, model and firmware; the most frequent first."""
-    groups = defaultdict[tuple[str, str | None, str | None], list[Seen]](list)
-    for seen in faults:
-        groups[seen.code, seen.model, seen.firmware].append(seen)
-    found = [_make_gap(*group, seen) for group, seen in groups.items()]
+    groups = defaultdict[tuple[str, str | None, str | None], list[Fault]](list)
+    for fault in faults:
+        groups[fault.code, fault.model, fault.firmware].append(fault)
+    found = [_make_gap(*group, alike) for group, alike in groups.items()]
     return sorted(
         found, key=lambda gap: (-gap.reports, gap.code, str(gap.model), str(gap.firmware))
     )
+
+
+def with_reports(gaps: Iterable[Gap], reports: Mapping[str, Report]) -> list[Gap]:
+    """The gaps with what was read of their samples, by fault_id."""
+    return [replace(gap, report=reports.get(gap.sample.fault_id)) for gap in gaps]
 
 
 def paste(gaps: Iterable[Gap]) -> str:
@@ -132,99 +79,52 @@ def _vendor_lines(vendor: str, codes: Mapping[str, list[Gap]]) -> Iterator[str]:
     yield "[codes.rows]"
     for code, gaps in codes.items():
         for gap in gaps:
-            yield f"# {gap.reports} reports of {gap.emus} EMUs, {_device(gap)}, last {gap.last_at}"
-            yield f"#   {gap.sample.report or gap.sample.fault_id}"
-        title = next((text for gap in gaps if (text := _text_of(gap.sample.report))), code)
+            device = f"model {gap.model or 'not said'}, firmware {gap.firmware or 'not said'}"
+            yield f"# {gap.reports} reports of {gap.emus} EMUs, {device}, last {gap.last_at}"
+            yield f"#   {_sample(gap)}"
+        title = next((text for gap in gaps if (text := _text_of(gap))), code)
         row = f'kind = "?", component = "?", title = {_quoted(title)}, meaning = "?"'
         yield f"{_quoted(code.removeprefix(prefix))} = {{ {row} }}"
     yield ""
 
 
-def _device(gap: Gap) -> str:
-    return f"model {gap.model or 'not said'}, firmware {gap.firmware or 'not said'}"
+def _sample(gap: Gap) -> str:
+    """The report, else the fault that may be looked at."""
+    if gap.report is None or not gap.report.reports:
+        return f"fault {gap.sample.fault_id}"
+    shown = msgspec.json.encode(gap.report.reports[0]).decode()
+    return shown if len(shown) <= LONGEST_REPORT else f"{shown[:LONGEST_REPORT]}..."
+
+
+def _text_of(gap: Gap) -> str | None:
+    """What the device itself says of the code."""
+    for report in gap.report.reports if gap.report else ():
+        try:
+            return msgspec.convert(report, _Said).text
+        except msgspec.ValidationError:
+            continue
+    return None
+
+
+class _Said(msgspec.Struct):
+    text: str | None = None
 
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _text_of(report: str | None) -> str | None:
-    """What the device itself says of the code."""
-    try:
-        said = msgspec.json.decode(report or "{}", type=_Said)
-    except msgspec.DecodeError:
-        return None
-    return said.text
-
-
-def _make_gap(code: str, model: str | None, firmware: str | None, faults: list[Seen]) -> Gap:
+def _make_gap(code: str, model: str | None, firmware: str | None, faults: list[Fault]) -> Gap:
     vendor, colon, _rest = code.partition(":")
-    newest = max(faults, key=lambda seen: seen.last_at)
+    newest = max(faults, key=lambda fault: fault.last_at)
     return Gap(
         vendor=vendor if colon and vendor else UNKNOWN_VENDOR,
         code=code,
         model=model,
         firmware=firmware,
-        reports=sum(seen.count for seen in faults),
+        reports=sum(fault.count for fault in faults),
         faults=len(faults),
-        emus=len({seen.emu_id for seen in faults}),
+        emus=len({fault.emu_id for fault in faults}),
         last_at=newest.last_at,
-        sample=Sample(
-            fault_id=newest.fault_id,
-            emu_id=newest.emu_id,
-            component=newest.component,
-            source=newest.source,
-        ),
+        sample=newest,
     )
-
-
-def _with_report(gap: Gap, value: bytes | None) -> Gap:
-    if value is None:
-        return gap
-    report = pick_report(value, gap.sample.emu_id, gap.code)
-    return replace(gap, sample=replace(gap.sample, report=report))
-
-
-def pick_report(value: bytes, emu_id: str, code: str) -> str:
-    """The report of a Kafka value that speaks of the EMU, if possible of the code; cut if it is long."""
-    try:
-        parts = split_value(value)
-    except RecordError:
-        parts = [value]
-    texts = [part.decode(errors="replace") for part in parts]
-    of_emu = [text for text in texts if emu_id in text] or texts
-    chosen = next((text for text in of_emu if code in text), of_emu[0] if of_emu else "")
-    line = " ".join(chosen.split())
-    return line if len(line) <= MAX_SAMPLE_CHARACTERS else f"{line[:MAX_SAMPLE_CHARACTERS]}..."
-
-
-async def _read_at(kafka: str, places: Collection[FaultSource]) -> dict[FaultSource, bytes]:
-    """The values at these places, of those that are still there."""
-    topics = await count_partitions(kafka, sorted({place.topic for place in places}))
-    there = [place for place in places if place.partition < topics.get(place.topic, 0)]
-    found: dict[FaultSource, bytes] = {}
-    if not there:
-        return found
-    client = make_reader(kafka)
-    await client.start()
-    try:
-        partitions = [_partition(place) for place in there]
-        starts = await client.beginning_offsets(partitions)
-        ends = await client.end_offsets(partitions)
-        for place in there:
-            partition = _partition(place)
-            if not starts[partition] <= place.offset < ends[partition]:
-                continue
-            client.assign([partition])
-            client.seek(partition, place.offset)
-            read = await client.getmany(timeout_ms=SAMPLE_TIMEOUT_MS, max_records=1)
-            for record in read.get(partition, ()):
-                if record.offset == place.offset and record.value is not None:
-                    found[place] = record.value
-    finally:
-        await client.stop()
-    return found
-
-
-def _partition(place: FaultSource) -> TopicPartition:
-    return TopicPartition(place.topic, place.partition)

@@ -5,7 +5,7 @@ What cannot be read is no error: the result says why it is not there.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -80,6 +80,25 @@ async def read_histories(
     }
 
 
+async def read_faults(kafka: str, topic: str, is_wanted: Callable[[Fault], bool]) -> list[Fault]:
+    """The newest revisions of all faults of `topic`, those that are wanted.
+
+    Raises NotThere: no such topic, or nobody answers.
+    """
+    found: dict[bytes, Fault] = {}
+    try:
+        async with _reading(kafka) as client:
+            async for record in _everything(client, topic):
+                fault = decode_fault(record.value) if record.value else None
+                if fault is not None and is_wanted(fault):
+                    found[record.key or b""] = fault
+                else:
+                    found.pop(record.key or b"", None)
+    except (KafkaError, TimeoutError) as error:
+        raise NotThere(_unread(kafka, error)) from error
+    return list(found.values())
+
+
 @asynccontextmanager
 async def _reading(kafka: str) -> AsyncGenerator[AIOKafkaConsumer]:
     client = make_reader(kafka)
@@ -123,6 +142,20 @@ async def _record_at(client: AIOKafkaConsumer, place: TopicPartition, offset: in
                 if record.offset == offset:
                     return record
     raise NotThere("the partition goes on behind it, but has no record at this offset")
+
+
+async def _everything(client: AIOKafkaConsumer, topic: str) -> AsyncIterator[Record]:
+    """All records of the topic up to the ends that it has now. Raises NotThere, TimeoutError."""
+    places = [TopicPartition(topic, number) for number in range(await _partitions(client, topic))]
+    ends = await client.end_offsets(places)
+    client.assign(places)
+    await client.seek_to_beginning(*places)
+    while any([await client.position(place) < end for place, end in ends.items()]):
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            read = await client.getmany(timeout_ms=POLL_MS, max_records=5_000)
+        for records in read.values():
+            for record in records:
+                yield record
 
 
 async def _collect(

@@ -1,7 +1,7 @@
 """Names, settings and checks of the topics (docs/architecture.md, "Topics")."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -166,21 +166,6 @@ async def check_topics(kafka: str, prefix: str, *, partitions: int, replication:
         await admin.close()
     if problems:
         raise ConfigError(problems)
-
-
-async def count_partitions(kafka: str, topics: Collection[str]) -> dict[str, int]:
-    """How many partitions each topic has; without those that are not there."""
-    if not topics:
-        return {}
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        described = await admin.describe_topics(list(topics))
-    finally:
-        await admin.close()
-    return {
-        topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0
-    }
 
 
 async def check_inputs(kafka: str, inputs: tuple[str, ...]) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.cli.gaps import Seen, find_gaps, paste, pick_report
+from deploy.cli.explanation import Report
+from deploy.cli.gaps import find_gaps, paste, with_reports
 from deploy.cli.main import app
 from shared.catalogue import load_catalogue
-from shared.documents.fault import FaultSource
+from shared.documents.fault import Fault
+from shared.times import to_rfc3339
+from tests.unit.dispatch_documents import T0, make_fault
 
 
 def run(*arguments: str, folder: Path | None = None) -> Result:
@@ -109,14 +112,9 @@ def test_show_says_why_a_reserved_bit_means_nothing() -> None:
     assert "means nothing and is ignored" in result.stdout
 
 
-def seen(number: int, code: str, **fields: Any) -> Seen:
-    known: dict[str, Any] = {
-        "fault_id": f"f{number}", "kind": "other_alarm", "code": code, "title": code,
-        "emu_id": f"e{number}", "component": "emu", "count": 1,
-        "last_at": f"2026-11-22T10:00:{number:02d}.000Z",
-        "source": FaultSource("emu.alarms", 0, number),
-    }  # fmt: skip
-    return Seen(**(known | fields))
+def seen(number: int, code: str, **fields: Any) -> Fault:
+    """Each a second after the one before."""
+    return make_fault(number, at_ms=T0 + number * 1000, kind="other_alarm", code=code, **fields)
 
 
 def test_gaps_are_by_code_model_and_firmware_the_most_frequent_first() -> None:
@@ -126,7 +124,7 @@ def test_gaps_are_by_code_model_and_firmware_the_most_frequent_first() -> None:
             seen(2, "acme:X", model="M1", count=4),
             seen(3, "acme:X", model="M2"),
             seen(4, "PLAIN", count=50, firmware="1.2"),
-            seen(2, "acme:X", model="M1", component="bms/rack-2", fault_id="f9"),
+            seen(2, "acme:X", model="M1", component="bms/rack-2"),
         ]
     )
     assert [(gap.vendor, gap.code, gap.model, gap.firmware) for gap in found] == [
@@ -138,7 +136,7 @@ def test_gaps_are_by_code_model_and_firmware_the_most_frequent_first() -> None:
         (6, 3, 2),
         (1, 1, 1),
     ]
-    assert found[1].last_at == "2026-11-22T10:00:02.000Z"
+    assert found[1].last_at == to_rfc3339(T0 + 2000)
 
 
 def test_what_gaps_prints_is_a_file_once_kind_and_component_are_chosen(tmp_path: Path) -> None:
@@ -167,15 +165,24 @@ def test_codes_without_a_vendor_can_be_pasted_too(tmp_path: Path) -> None:
     assert load_catalogue(tmp_path).look_up("OVERHEAT", None).grade == "A"
 
 
+SAID = {"emu_id": "e1", "text": "Pump stopped"}
+
+
 @pytest.mark.parametrize(
-    ("value", "picked"),
+    ("reports", "shown", "title"),
     [
-        (b'{"emu_id": "e1",\n "code": "X"}', '{"emu_id": "e1", "code": "X"}'),
-        (b'[{"emu_id":"e2","code":"X"},{"emu_id":"e1","code":"X"}]', '{"emu_id":"e1","code":"X"}'),
-        (b'[{"emu_id":"e1","code":"Z"},{"emu_id":"e1","code":"X"}]', '{"emu_id":"e1","code":"X"}'),
-        (b"\xff no report", "\N{REPLACEMENT CHARACTER} no report"),
-        (b'{"emu_id":"e1","text":"' + b"x" * 900, '{"emu_id":"e1","text":"' + "x" * 577 + "..."),
+        ([SAID], '{"emu_id":"e1","text":"Pump stopped"}', "Pump stopped"),
+        ([{"code": "acme:X"}], '{"code":"acme:X"}', "acme:X"),
+        ([{"bits": "1" * 900}], '{"bits":"' + "1" * 591 + "...", "acme:X"),
+        (["no report"], '"no report"', "acme:X"),
+        ([], f"fault {make_fault(1).fault_id}", "acme:X"),  # not there any more
     ],
 )
-def test_sample_is_the_report_of_the_emu_and_code(value: bytes, picked: str) -> None:
-    assert pick_report(value, "e1", "X") == picked
+def test_what_gaps_prints_has_a_report_of_each_code(
+    reports: list[object], shown: str, title: str
+) -> None:
+    (gap,) = find_gaps([seen(1, "acme:X")])
+    read = Report(topic="t", partition=0, offset=1, reports=reports)
+    lines = paste(with_reports([gap], {gap.sample.fault_id: read})).splitlines()
+    assert f"#   {shown}" in lines
+    assert f'"X" = {{ kind = "?", component = "?", title = "{title}", meaning = "?" }}' in lines
