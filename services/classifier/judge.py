@@ -55,7 +55,7 @@ def judge_edge(
         return Outcome("duplicate", heard)
     heard = remember_report(heard, edge)
     if is_late(emu, condition, (edge.component, edge.code), edge):
-        return _sum_up(heard, count_late(condition, edge, now_ms))
+        return _sum_up(heard, count_late(condition, edge, now_ms, catalogue))
     said = rise if edge.raised else fall
     return _sum_up(heard, said(condition, edge, now_ms, catalogue))
 

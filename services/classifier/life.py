@@ -35,7 +35,7 @@ class Turn(NamedTuple):
 
 def rise(condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
     """It has risen, or is said to stand again."""
-    if condition is None:
+    if condition is None or condition.is_word_only:
         return _open(edge, now_ms, catalogue)
     cleared_at_ms = condition.cleared_at_ms
     if cleared_at_ms is not None and edge.receipt_ms - cleared_at_ms >= REOPEN_WINDOW_MS:
@@ -49,9 +49,16 @@ def rise(condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalo
 
 
 def fall(condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
-    """It is said to have gone."""
-    if condition is None:
+    """It is said to have gone.
+
+    Of a condition that nothing is known of, the word is remembered where it has a number: a raise that was
+    overtaken by it may come yet.
+    """
+    if condition is None and edge.seq is None:
         return Turn("nothing")
+    if condition is None or condition.is_word_only:
+        word = _cleared(_make(edge, catalogue), edge.receipt_ms, now_ms)
+        return Turn("nothing", word)
     condition = replace(condition, boot=edge.boot, seq=edge.seq)
     return clear(condition, edge.receipt_ms, now_ms, catalogue)
 
@@ -60,11 +67,7 @@ def clear(condition: Condition, receipt_ms: int, now_ms: int, catalogue: Catalog
     """It has gone, by an edge, a snapshot or a person's ruling."""
     if not condition.stands:
         return Turn("nothing", condition)
-    cleared_at_ms = max(receipt_ms, condition.opened_at_ms)
-    # The task's time may be ahead of this input: catching up after an outage must not shorten the window.
-    closes_at_ms = max(cleared_at_ms, now_ms) + REOPEN_WINDOW_MS
-    cleared = replace(condition, cleared_at_ms=cleared_at_ms, closes_at_ms=closes_at_ms)
-    return _publish("cleared", cleared, now_ms, catalogue)
+    return _publish("cleared", _cleared(condition, receipt_ms, now_ms), now_ms, catalogue)
 
 
 def is_graver(condition: Condition, level: str | None, catalogue: Catalogue) -> bool:
@@ -85,9 +88,17 @@ def confirm(condition: Condition, edge: Edge, now_ms: int, catalogue: Catalogue)
     return _publish("regraded", condition, now_ms, catalogue)
 
 
-def count_late(condition: Condition | None, edge: Edge, now_ms: int) -> Turn:
-    """History: a raise counts, but the newer word stands."""
-    if condition is None or not (edge.raised and condition.stands):
+def count_late(condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
+    """History: a raise counts, but the newer word stands.
+
+    A raise that its own clear overtook is told as what it is by now: a fault that has cleared.
+    """
+    if condition is None or not edge.raised:
+        return Turn("late")
+    if condition.is_word_only:
+        past = replace(_make(edge, catalogue), boot=condition.boot, seq=condition.seq)
+        return _publish("opened", _cleared(past, edge.receipt_ms, now_ms), now_ms, catalogue)
+    if not condition.stands:
         return Turn("late")
     condition = replace(condition, count=condition.count + 1)
     if condition.publish_at_ms is None:
@@ -104,13 +115,27 @@ def tell_repeats(condition: Condition, now_ms: int, catalogue: Catalogue) -> Tur
 
 def close(condition: Condition, now_ms: int, catalogue: Catalogue) -> Turn:
     """The reopen window is over."""
+    if condition.is_word_only:
+        return Turn("nothing")
     return _publish("closed", condition, now_ms, catalogue)
 
 
 def _open(edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
+    return _publish("opened", _make(edge, catalogue), now_ms, catalogue)
+
+
+def _cleared(condition: Condition, receipt_ms: int, now_ms: int) -> Condition:
+    cleared_at_ms = max(receipt_ms, condition.opened_at_ms)
+    # The task's time may be ahead of this input: catching up after an outage must not shorten the window.
+    closes_at_ms = max(cleared_at_ms, now_ms) + REOPEN_WINDOW_MS
+    return replace(condition, cleared_at_ms=cleared_at_ms, closes_at_ms=closes_at_ms)
+
+
+def _make(edge: Edge, catalogue: Catalogue) -> Condition:
+    """A condition that stands, of which nothing is told yet."""
     row = catalogue.look_up(edge.code, edge.level)
     source = edge.source
-    condition = Condition(
+    return Condition(
         emu_id=edge.emu_id,
         component=edge.component,
         code=edge.code,
@@ -133,12 +158,11 @@ def _open(edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
         source=source,
         boot=edge.boot,
         seq=edge.seq,
-        published_ms=now_ms,
+        published_ms=0,
         ladder=0,
         publish_at_ms=None,
         closes_at_ms=None,
     )
-    return _publish("opened", condition, now_ms, catalogue)
 
 
 def _repeat(condition: Condition, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:

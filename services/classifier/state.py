@@ -51,7 +51,10 @@ class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=False):
-    """A condition that stands, or whose reopen window is not over yet."""
+    """A condition that stands, or whose reopen window is not over yet.
+
+    Or only the word, with its place in the EMU's order, that it has gone: of revision 0, for as long.
+    """
 
     emu_id: str
     component: str
@@ -97,6 +100,11 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     @property
     def stands(self) -> bool:
         return self.cleared_at_ms is None
+
+    @property
+    def is_word_only(self) -> bool:
+        """It is remembered that it has gone, but there was no fault."""
+        return self.revision == 0
 
     @property
     def wake_at_ms(self) -> int | None:

@@ -165,6 +165,26 @@ def test_a_late_raise_counts_but_does_not_reopen() -> None:
     assert changes(desk.published) == ["opened", "cleared"]
 
 
+def test_a_clear_that_overtakes_the_first_raise_leaves_a_fault_that_has_cleared() -> None:
+    desk = Desk()
+    assert desk.hear(edge(1, boot="b", seq=6, raised=False)) == []
+    desk.restart()
+    (fault,) = desk.hear(edge(2, boot="b", seq=5, receipt_ms=NOON_MS + 1000))
+    assert (fault.change, fault.state, fault.revision) == ("opened", "cleared", 1)
+    assert desk.standing() == set()
+    assert changes(desk.hear(edge(3, boot="b", seq=7, receipt_ms=NOON_MS + 2000))) == ["reopened"]
+
+
+def test_a_clear_of_nothing_is_forgotten_after_the_reopen_window_and_was_no_fault() -> None:
+    desk = Desk()
+    desk.hear(edge(1, boot="b", seq=6, raised=False))
+    desk.hear(edge(2, code="unnumbered", raised=False))
+    assert len(desk.partition.conditions) == 1
+    assert desk.hear(until_ms=NOON_MS + REOPEN_WINDOW_MS) == []
+    assert len(desk.partition.conditions) == 0
+    assert set(desk.partition.open_by_grade.values()) == {0}
+
+
 def test_an_unknown_code_is_b_and_d_as_information_and_only_rises() -> None:
     desk = Desk()
     desk.hear(edge(1, level="info"))
@@ -282,7 +302,7 @@ def test_revisions_grow_by_one_and_states_follow_the_life_of_a_fault(
         desk.hear(record)
     desk.hear(until_ms=stream[-1].receipt_ms + 2 * HOUR_MS)
     follows = {
-        None: {"open"},
+        None: {"open", "cleared"},
         "open": {"open", "cleared"},
         "cleared": {"open", "closed"},
         "closed": set[str](),

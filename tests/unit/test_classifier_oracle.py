@@ -1,0 +1,111 @@
+"""The classifier publishes what a plain reading of its rules says, whatever happens on the way."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.catalogue import Catalogue, Row
+from shared.documents.internal import Active, Edge, Part, Snapshot
+from shared.times import HOUR_MS, MINUTE_MS
+from tests.unit.alarms import NOON_MS, Desk, edge, snapshot
+from tests.unit.classifier_oracle import Oracle
+
+
+def row(code: str, grade: Any, **fields: Any) -> Row:
+    known: dict[str, Any] = {
+        "kind": "test",
+        "level": "fault",
+        "component": "emu",
+        "title": code,
+        "meaning": "",
+        "reason": f"{code} is {grade}",
+        "clears_by": "auto",
+        "source": "test",
+    }
+    return Row(code=code, grade=grade, **(known | fields))
+
+
+# The last is of no row: B, and D at level info.
+ROWS = (row("x.1", "A"), row("x.2", "C"), row("y", "D"))
+CODES = (*(one.code for one in ROWS), "z.unknown")
+CATALOGUE = Catalogue(ROWS, "test")
+
+GAPS_MS = (0, 500, 5_000, 20_000, 61_000, 6 * MINUTE_MS, 16 * MINUTE_MS)
+
+Stream = list[Edge | Snapshot]
+
+
+@st.composite
+def words(draw: st.DrawFn, *, codes: int = len(CODES)) -> Edge | Snapshot:
+    """An edge or a snapshot of one of two EMUs, perhaps numbered; its offset and times are set later."""
+    numbered = draw(st.booleans())
+    said: dict[str, Any] = {
+        "emu_id": draw(st.sampled_from(["e1", "e1", "e2"])),
+        "boot": draw(st.sampled_from(["b1", "b1", "b2"])) if numbered else None,
+        "seq": draw(st.integers(0, 12)) if numbered else None,
+        "firmware": draw(st.sampled_from([None, "1", "2"])),
+    }
+    levels = st.sampled_from([None, "info", "fault"])
+    if draw(st.integers(0, 4)):
+        code = CODES[draw(st.integers(0, codes - 1))]
+        return edge(code=code, raised=draw(st.booleans()), level=draw(levels), **said)
+    parts = draw(
+        st.lists(
+            st.builds(
+                Part,
+                st.just("bms/rack-1"),
+                st.sampled_from([None, (), ("x",), ("y", "z"), ("x.1",)]),
+                st.lists(st.builds(Active, st.sampled_from(CODES), levels), max_size=3).map(tuple),
+            ),
+            max_size=2,
+        )
+    )
+    return snapshot(0, *parts, **said)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> Stream:
+    """Words one after the other, one of them now and then from an input that lags behind."""
+    stream: Stream = []
+    now_ms = NOON_MS
+    for offset, word in enumerate(draw(st.lists(words(), min_size=1, max_size=30))):
+        now_ms += draw(st.sampled_from(GAPS_MS))
+        lag_ms = draw(st.sampled_from([0, 0, 0, 0, 3_000, 70_000, HOUR_MS]))
+        stream.append(at(word, offset, now_ms - lag_ms))
+    return stream
+
+
+def at(word: Edge | Snapshot, offset: int, receipt_ms: int) -> Edge | Snapshot:
+    fields = {name: getattr(word, name) for name in word.__struct_fields__}
+    source = word.source.__class__(1, "emu.alarms", 0, offset, 0)
+    return word.__class__(
+        **(fields | {"source": source, "receipt_ms": receipt_ms, "at_ms": receipt_ms - 1})
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(streams(), st.data())
+def test_every_fault_is_as_a_plain_reading_of_the_rules_has_it(
+    stream: Stream, data: st.DataObject
+) -> None:
+    """Cut into any batches, some of them aborted or delivered again, restarts between any two records."""
+    oracle, desk = Oracle(CATALOGUE), Desk(CATALOGUE)
+    for record in stream:
+        oracle.hear(record)
+    position = 0
+    while position < len(stream):
+        end = data.draw(st.integers(position + 1, len(stream)))
+        if data.draw(st.integers(0, 9)) == 0:
+            desk.hear_in_vain(*stream[position:end])
+            desk.restart()
+        again = stream[data.draw(st.integers(0, position)) : position]
+        desk.hear(*again, *stream[position:end])
+        if data.draw(st.booleans()):
+            desk.restart()
+        position = end
+    end_ms = max(record.receipt_ms for record in stream) + 3 * HOUR_MS
+    oracle.follow(end_ms)
+    desk.hear(until_ms=end_ms)
+    assert desk.published == oracle.published
+    assert len(desk.partition.conditions) == len(oracle.lives)
