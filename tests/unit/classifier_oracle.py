@@ -116,22 +116,12 @@ class Oracle:
     def compare(self, record: Snapshot, place: Place | None) -> None:
         """A snapshot against what stands: what is gone, by name, then what is new, as it is named."""
         emu = record.emu_id
-        named = {(part.component, active.code) for part in record.parts for active in part.active}
         over = {
             (emu, part.component, name)
             for part in record.parts
             for name in ([""] if part.scope is None else part.scope)
         }
-        words: list[Word] = []
-        for key, life in sorted(self.lives.items()):
-            gone = key[0] == emu and self.is_raised(life) and key[1:] not in named
-            if gone and any((*key[:2], name) in over for name in names_over(key[2])):
-                words.append(Word(key, False, record.receipt_ms, record.at_ms, place, None, record))
-        for part in record.parts:
-            for active in part.active:
-                key = (emu, part.component, active.code)
-                said = (True, record.receipt_ms, record.at_ms, place, active.level, record)
-                words.append(Word(key, *said))
+        words = [*self.words_of_silence(record, place, over), *words_of_parts(record, place)]
         for word in words:
             life = self.lives.get(word.key)
             if word.raised and life is not None and self.is_raised(life):
@@ -144,6 +134,16 @@ class Oracle:
                 self.spoken.pop(key, None)
             elif before is None or not self.is_before(emu, place, before):
                 self.spoken[key] = place
+
+    def words_of_silence(
+        self, record: Snapshot, place: Place | None, over: set[Key]
+    ) -> Iterator[Word]:
+        """Clears of what stands, is not named, and of which the snapshot says all."""
+        named = {(part.component, active.code) for part in record.parts for active in part.active}
+        for key, life in sorted(self.lives.items()):
+            gone = key[0] == record.emu_id and self.is_raised(life) and key[1:] not in named
+            if gone and any((*key[:2], name) in over for name in names_over(key[2])):
+                yield Word(key, False, record.receipt_ms, record.at_ms, place, None, record)
 
     def is_before(self, emu: str, one: Place, other: Place) -> bool:
         """Inside one boot the number decides, between boots which was heard of first."""
@@ -177,10 +177,9 @@ class Oracle:
             self.fall(life, word)
 
     def rise(self, life: Life | None, word: Word) -> None:
-        if life is not None and life.revision and life.cleared is not None:
-            if word.receipt - life.cleared >= WINDOW:
-                self.close(life)
-                life = None
+        if life is not None and life.cleared is not None and word.receipt - life.cleared >= WINDOW:
+            self.close(life)
+            life = None
         if life is None or not life.revision:
             life = self.begin(word)
             self.publish(life, "opened")
@@ -309,6 +308,14 @@ class Oracle:
             source=FaultSource(source.topic, source.partition, source.offset),
         )
         self.published.append(fault)
+
+
+def words_of_parts(record: Snapshot, place: Place | None) -> Iterator[Word]:
+    """A raise of all that is named, in its order."""
+    for part in record.parts:
+        for active in part.active:
+            key = (record.emu_id, part.component, active.code)
+            yield Word(key, True, record.receipt_ms, record.at_ms, place, active.level, record)
 
 
 def names_over(code: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.catalogue import Catalogue, Row
 from shared.documents.internal import Active, Edge, Part, Snapshot
@@ -77,11 +78,8 @@ def streams(draw: st.DrawFn) -> Stream:
 
 
 def at(word: Edge | Snapshot, offset: int, receipt_ms: int) -> Edge | Snapshot:
-    fields = {name: getattr(word, name) for name in word.__struct_fields__}
-    source = word.source.__class__(1, "emu.alarms", 0, offset, 0)
-    return word.__class__(
-        **(fields | {"source": source, "receipt_ms": receipt_ms, "at_ms": receipt_ms - 1})
-    )
+    source = replace(word.source, offset=offset)
+    return replace(word, source=source, receipt_ms=receipt_ms, at_ms=receipt_ms - 1)
 
 
 @settings(max_examples=200, deadline=None)
