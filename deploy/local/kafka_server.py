@@ -23,6 +23,23 @@ CLUSTER_ID = "QmFrdmFrdExvY2FsT25lMQ"
 
 MIB = 1024 * 1024
 
+# What does not depend on where it runs; deploy/docker/compose.yaml has the same.
+SETTINGS: dict[str, str | int] = {
+    # The largest value that the input allows is 1 MiB, of the dead letters 9 MiB.
+    "message.max.bytes": 10 * MIB,
+    "auto.create.topics.enable": "false",
+    # One broker has one replica. These topics are Kafka's own; few partitions start fast.
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 8,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "transaction.state.log.num.partitions": 8,
+    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.min.isr": 1,
+    # A group of one member need not wait for a second one.
+    "group.initial.rebalance.delay.ms": 0,
+}
+
 
 @dataclass(frozen=True)
 class KafkaServer:
@@ -97,19 +114,7 @@ class KafkaServer:
             "listeners": f"PLAINTEXT://{self.url},CONTROLLER://{LOOPBACK}:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self.url}",
             "log.dirs": str(self._data),
-            # The largest value that the input allows is 1 MiB, of the dead letters 9 MiB.
-            "message.max.bytes": 10 * MIB,
-            "auto.create.topics.enable": "false",
-            # One broker has one replica. These topics are Kafka's own; few partitions start fast.
-            "offsets.topic.replication.factor": 1,
-            "offsets.topic.num.partitions": 8,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
-            "transaction.state.log.num.partitions": 8,
-            "share.coordinator.state.topic.replication.factor": 1,
-            "share.coordinator.state.topic.min.isr": 1,
-            # A group of one member need not wait for a second one.
-            "group.initial.rebalance.delay.ms": 0,
+            **SETTINGS,
         }
 
     def _java(self, main_class: str, *arguments: str, heap_mib: int) -> Program:

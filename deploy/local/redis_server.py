@@ -9,6 +9,16 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.process import Program
 from deploy.local.server import NotReady
 
+# What does not depend on where it runs; deploy/docker/compose.yaml has the same.
+SETTINGS = {
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    # The append-only file is enough.
+    "save": "",
+    # A wheel that forgets entries to save memory would lose deadlines.
+    "maxmemory-policy": "noeviction",
+}
+
 
 @dataclass(frozen=True)
 class RedisServer:
@@ -30,13 +40,8 @@ class RedisServer:
             "bind": LOOPBACK,
             "port": str(self.port),
             "dir": str(self.directory),
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-            # The append-only file is enough.
-            "save": "",
-            # A wheel that forgets entries to save memory would lose deadlines.
-            "maxmemory-policy": "noeviction",
             "daemonize": "no",
+            **SETTINGS,
         }
         options = [part for key, value in settings.items() for part in (f"--{key}", value)]
         return Program(

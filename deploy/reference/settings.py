@@ -90,7 +90,7 @@ def _default(field: msgspec.structs.FieldInfo, hint: Any) -> str:
     default: object = field.default
     if default is None:
         return "unset"
-    if _is_secret(hint):
+    if is_secret(hint):
         return "not shown"
     if isinstance(default, tuple):
         return code(",".join(cast("tuple[str, ...]", default)))
@@ -116,10 +116,11 @@ def _allowed(hint: Any) -> str:
 
 def _meaning(hint: Any) -> str:
     meaning = next((meta.description for meta in _metas(hint) if meta.description), "")
-    return f"{meaning}; secret" if _is_secret(hint) else meaning
+    return f"{meaning}; secret" if is_secret(hint) else meaning
 
 
-def _is_secret(hint: Any) -> bool:
+def is_secret(hint: Any) -> bool:
+    """Whether a field of this type holds what must not be shown."""
     return any(isinstance(part, type) and issubclass(part, Secret) for part in _parts(hint))
 
 
