@@ -4,6 +4,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import yaml
+
+from deploy.local.supervisor import PORTS, SERVICES
+
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
 RULES = PROMETHEUS / "bakvakt.rules.yml"
@@ -18,6 +22,13 @@ def promtool(*arguments: str | Path) -> None:
 
 def test_the_scrape_configuration_is_valid() -> None:
     promtool("check", "config", "prometheus.yml")
+
+
+def test_the_targets_are_what_up_starts_under_the_names_that_the_rules_use() -> None:
+    groups = yaml.safe_load((PROMETHEUS / "targets.yml").read_text(encoding="utf-8"))
+    assert {group["labels"]["job"]: group["targets"] for group in groups} == {
+        f"bakvakt-{service}": [f"127.0.0.1:{PORTS[service]}"] for service in SERVICES
+    }
 
 
 def test_the_rules_are_valid_and_fire_when_they_must() -> None:
