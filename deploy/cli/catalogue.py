@@ -92,18 +92,16 @@ def check(
             _print_json({"problems": error.problems})
             raise typer.Exit(1) from None
         raise failure(str(error)) from None
-    counts = _counts(checked)
     if as_json:
         replaced = [
             {"what": one.what, "name": one.name, "ours": str(one.ours), "theirs": str(one.theirs)}
             for one in checked.replaced
         ]
-        _print_json({"problems": [], "version": checked.version} | counts | {"replaced": replaced})
-        return
-    what = ", ".join(f"{count} {name}" for name, count in counts.items())
-    typer.echo(f"Right{f', with {folder}' if folder else ''}: {what}; version {checked.version}")
-    for one in checked.replaced:
-        typer.echo(f"replaced: {one.what} {one.name} of {one.ours}, by {one.theirs}")
+        _print_json(
+            {"problems": [], "version": checked.version, **_counts(checked), "replaced": replaced}
+        )
+    else:
+        _show_checked(checked, folder)
 
 
 @catalogue.command()
@@ -206,6 +204,13 @@ def _counts(checked: Catalogue) -> dict[str, object]:
     }
 
 
+def _show_checked(checked: Catalogue, folder: Path | None) -> None:
+    what = ", ".join(f"{name} {count}" for name, count in _counts(checked).items())
+    typer.echo(f"Right{f', with {folder}' if folder else ''}: {what}, version {checked.version}.")
+    for one in checked.replaced:
+        typer.echo(f"replaced: {one.what} {one.name} of {one.ours}, by {one.theirs}")
+
+
 def _about(code: str, loaded: Catalogue) -> About | None:
     row, origin = loaded.find(code), loaded.origin(code)
     if row is None or origin is None:
@@ -248,7 +253,7 @@ def _show(about: About) -> None:
 
 
 def _lines(about: About) -> list[tuple[str, Text]]:
-    row, register = about.row, about.register
+    row = about.row
     lines = [(f"at level {row.level}", _graded(row))]
     lines += [(f"at level {other.level}", _graded(other)) for other in about.other_levels]
     if row.hazard:
@@ -263,14 +268,8 @@ def _lines(about: About) -> list[tuple[str, Text]]:
         ("delays", f"on {row.on_delay_s} s, off {row.off_delay_s} s"),
         ("why", about.kind_why),
     ]
-    if register is not None:
-        which = {"bits": f"bit {register.number}", "enum": f"value {register.number}"}
-        names = " or ".join(f"{model} {point}" for model, point in register.names)
-        said = (
-            f"{which.get(register.form, 'the value is the level')} of {register.code},"
-            f" a word of {register.word_bits} bits; in reports {names}"
-        )
-        texts.append(("register", said))
+    if about.register is not None:
+        texts.append(("register", _register_text(about.register)))
     if about.pattern is not None:
         texts.append(("pattern", about.pattern))
     texts += [
@@ -279,6 +278,15 @@ def _lines(about: About) -> list[tuple[str, Text]]:
         ("kind in", f"{about.kind_written.file}, line {about.kind_written.line}"),
     ]
     return lines + [(name, Text(text)) for name, text in texts]
+
+
+def _register_text(register: RegisterAbout) -> str:
+    which = {"bits": f"bit {register.number}", "enum": f"value {register.number}"}
+    names = " or ".join(f"{model} {point}" for model, point in register.names)
+    return (
+        f"{which.get(register.form, 'the value is the level')} of {register.code},"
+        f" a word of {register.word_bits} bits; in reports {names}"
+    )
 
 
 def _graded(row: Row) -> Text:

@@ -80,7 +80,7 @@ def _vendor_lines(vendor: str, codes: Mapping[str, list[Gap]]) -> Iterator[str]:
     for code, gaps in codes.items():
         for gap in gaps:
             device = f"model {gap.model or 'not said'}, firmware {gap.firmware or 'not said'}"
-            yield f"# {gap.reports} reports of {gap.emus} EMUs, {device}, last {gap.last_at}"
+            yield f"# reports {gap.reports}, EMUs {gap.emus}, {device}, last {gap.last_at}"
             yield f"#   {_sample(gap)}"
         title = next((text for gap in gaps if (text := _text_of(gap))), code)
         row = f'kind = "?", component = "?", title = {_quoted(title)}, meaning = "?"'

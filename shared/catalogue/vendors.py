@@ -217,34 +217,21 @@ class _Reader:
         if row is None or (pattern is None and is_pattern(written.code)):
             return
         title = row.title or written.title
-        component = row.component or group.component
         values = builtin | {"title": title} | _read_values(wanted, table)
         parts = (fill(group.meaning or "", values), row.meaning or "")
-        meaning = " ".join(part for part in parts if part)
-        _check_row(row, table, title=title, component=component, meaning=meaning)
-        _check_text(written.code, own_names, title or "", meaning, table)
-        # Also where something is missing, so that its kind is looked up: nothing is built of it then.
-        self.drafts.append(
-            Draft(
-                code=written.code,
-                pattern=pattern,
-                kind=row.kind,
-                level=row.level or group.level,
-                component=component or "",
-                reporter=group.component,
-                title=title or "",
-                meaning=meaning,
-                grade=row.grade or group.grade,
-                reason=row.reason or (None if row.effect else group.reason),
-                effect=row.effect or group.effect,
-                clears_by=row.clears_by or group.clears_by,
-                source=group.source or "",
-                register=written.register,
-                number=written.number,
-                levels=written.levels,
-                table=table,
-            )
+        draft = _make_draft(
+            written,
+            group,
+            row,
+            pattern=pattern,
+            title=title or "",
+            meaning=" ".join(part for part in parts if part),
+            table=table,
         )
+        _check_row(row, draft)
+        _check_text(draft, own_names)
+        # Also where something is missing, so that its kind is looked up: nothing is built of it then.
+        self.drafts.append(draft)
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -318,14 +305,45 @@ def _read_values(wanted: Iterable[str], table: Table) -> dict[str, object]:
     return {name: table.values.get(name) for name in wanted}
 
 
-def _check_row(
-    row: RowKeys, table: Table, *, title: str | None, component: str | None, meaning: str
-) -> None:
-    if title is None and "title" not in table.values:
+def _make_draft(
+    written: _Written,
+    group: GroupKeys,
+    row: RowKeys,
+    *,
+    pattern: Pattern | None,
+    title: str,
+    meaning: str,
+    table: Table,
+) -> Draft:
+    """What the row says, else what its group says; empty what neither does."""
+    return Draft(
+        code=written.code,
+        pattern=pattern,
+        kind=row.kind,
+        level=row.level or group.level,
+        component=row.component or group.component or "",
+        reporter=group.component,
+        title=title,
+        meaning=meaning,
+        grade=row.grade or group.grade,
+        reason=row.reason or (None if row.effect else group.reason),
+        effect=row.effect or group.effect,
+        clears_by=row.clears_by or group.clears_by,
+        source=group.source or "",
+        register=written.register,
+        number=written.number,
+        levels=written.levels,
+        table=table,
+    )
+
+
+def _check_row(row: RowKeys, draft: Draft) -> None:
+    table = draft.table
+    if not draft.title and "title" not in table.values:
         table.tell('has no `title`; write title = "...", the name that the vendor gives it')
-    if component is None and "component" not in table.values:
+    if not draft.component and "component" not in table.values:
         table.tell("has no `component`; write it in the row, or above for all rows")
-    if not meaning and "meaning" not in table.values:
+    if not draft.meaning and "meaning" not in table.values:
         table.tell('has no `meaning`; write meaning = "...", for the row or for all rows')
     if row.grade is not None and row.reason is None and row.effect is None:
         table.tell('a grade of its own needs its reason; write reason = "..."', "grade")
@@ -333,9 +351,11 @@ def _check_row(
         table.tell("stands beside `reason`; leave one of the two out", "effect")
 
 
-def _check_text(code: str, names: set[str], title: str, meaning: str, table: Table) -> None:
-    if unknown := (names_in(title) | names_in(meaning)) - names:
+def _check_text(draft: Draft, names: set[str]) -> None:
+    if unknown := (names_in(draft.title) | names_in(draft.meaning)) - names:
         there = ", ".join(f"{{{name}}}" for name in sorted(names)) or "no name in braces"
-        table.tell(f"{{{min(unknown)}}} is not in the code; there is {there}")
-    if len(code) > MAX_CODE or not code.isprintable():
-        table.tell(f"is not a code that reports can have; at most {MAX_CODE} printable characters")
+        draft.table.tell(f"{{{min(unknown)}}} is not in the code; there is {there}")
+    if len(draft.code) > MAX_CODE or not draft.code.isprintable():
+        draft.table.tell(
+            f"is not a code that reports can have; at most {MAX_CODE} printable characters"
+        )

@@ -16,7 +16,7 @@ from shared.catalogue.files import ROOT
 from shared.catalogue.patterns import parse_pattern, split_code
 from shared.catalogue.words import COMPONENTS, LEVELS, SKILLS
 from shared.errors import ConfigError
-from tests.unit.alarms import CATALOGUE
+from tests.unit.alarms import CATALOGUE, Desk, edge
 
 HEAD = """\
 vendor = "acme"
@@ -155,6 +155,20 @@ def test_the_examples_of_the_page_are_right(tmp_path: Path) -> None:
     for word in (*SKILLS, *COMPONENTS, *LEVELS):
         assert f"`{word}`" in page
     assert all(meaning in page for meaning in SKILLS.values())
+
+
+def test_a_pattern_that_is_learnt_between_a_raise_and_its_clear_loses_no_clear(
+    tmp_path: Path,
+) -> None:
+    row = '"PUMP_{n}" = { kind = "hw_fault", title = "Pump {n}", meaning = "Stands still." }'
+    write(tmp_path, acme=rows_of(row))
+    desk = Desk(CATALOGUE)
+    (opened,) = desk.hear(edge(1, code="acme:PUMP_3"))
+    assert (opened.kind, opened.grade) == ("other_alarm", "B")
+    desk.restart(load_catalogue(tmp_path))
+    (cleared,) = desk.hear(edge(2, code="acme:PUMP_3", raised=False))
+    assert (cleared.fault_id, cleared.change) == (opened.fault_id, "cleared")
+    assert (cleared.kind, cleared.title) == ("hw_fault", "Pump 3")
 
 
 def test_a_kind_of_an_operator_serves_codes_at_once(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_check_says_what_is_replaced(tmp_path: Path, by_setting: bool) -> None:
     folder = write(tmp_path, OWN + FAN)
     result = run("check", folder=folder) if by_setting else run("check", str(folder))
     assert result.exit_code == 0
-    assert "1 patterns" in result.stdout
+    assert "patterns 1" in result.stdout
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("replaced")]
     assert line.startswith(
         "replaced: code sunspec:802.Evt1.21 of shared/catalogue/vendors/sunspec.toml"
