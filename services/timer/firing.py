@@ -42,6 +42,13 @@ def fire(plan: Plan, now_ms: int) -> Firing:
     return Firing(tuple(publish), tuple(folded))
 
 
+def next_moment(plan: Plan) -> Moment | None:
+    """The earliest moment that has not fired; None: all have."""
+    fired = frozenset(plan.fired)
+    waiting = (moment for moment in plan.moments if moment.identity not in fired)
+    return min(waiting, key=lambda moment: moment.at_ms, default=None)
+
+
 def make_deadline(
     case_id: str, plan: Plan, moment: Moment, *, fired_ms: int, owned_from_ms: int
 ) -> Deadline:

@@ -1,11 +1,12 @@
 """The timer's wiring: settings to servers to group to shards."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NoReturn
 
 from aiohttp import web
 
+from services.timer.api import ClockApi
 from services.timer.config import TimerSettings
 from services.timer.store import RedisServer, StoreError
 from services.timer.task import ShardTask
@@ -33,6 +34,7 @@ class TimerService:
             timeout_s=settings.redis_timeout_s,
             shards=settings.partitions,
         )
+        self._api = ClockApi(self._partitions, self._redis.store)
         self._waiting_for: str | None = "Redis"
         self._group: Group | None = None
 
@@ -62,8 +64,11 @@ class TimerService:
         """Nothing: all are kept up to date as things happen, or count themselves when read."""
 
     def routes(self) -> Iterable[web.RouteDef]:
-        """None of its own."""
-        return ()
+        """The clocks, under /v1/clocks."""
+        return self._api.routes()
+
+    def _partitions(self) -> Collection[int]:
+        return self._group.partitions if self._group is not None else ()
 
     async def _reach_servers(self, stopping: asyncio.Event) -> bool:
         if not await wait_for_server(

@@ -1,4 +1,4 @@
-"""Where the shards keep their plans: in Redis, behind four scripts. Nothing else here speaks to Redis."""
+"""Where the shards keep their plans: in Redis, behind the scripts of lua/. Nothing else speaks to Redis."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
@@ -93,8 +93,8 @@ class _Script:
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-_TAKE_OVER, _START_OVER, _APPLY, _CLAIM, _ACKNOWLEDGE = (
-    _Script(name) for name in ("take_over", "start_over", "apply", "claim", "acknowledge")
+_TAKE_OVER, _START_OVER, _APPLY, _CLAIM, _ACKNOWLEDGE, _PEEK = (
+    _Script(name) for name in ("take_over", "start_over", "apply", "claim", "acknowledge", "peek")
 )
 
 
@@ -141,6 +141,17 @@ class RedisStore:
             args += (case_id, _pack(identities))
         (standing,) = await self._run(_ACKNOWLEDGE, *args)
         return standing
+
+    async def peek(self) -> tuple[str, Plan] | None:
+        """The case whose moment comes first, come or not; None: there is none.
+
+        Needs no hold and gives none: for whoever looks. Raises StoreError when Redis does not answer.
+        """
+        found = await self._run(_PEEK)
+        if not found:
+            return None
+        case_id, plan = found
+        return cast(bytes, case_id).decode(), _unpack_plan(plan)
 
     def _hold(self) -> list[bytes | str | int]:
         """What shows a script that the caller owns the shard and knows its state."""

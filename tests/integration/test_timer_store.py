@@ -186,6 +186,8 @@ class ShardMachine(RuleBasedStateMachine):
         assert claimed.first_due_ms == (firsts[0][0] if firsts else None)
         due = [case_id for first, case_id in firsts if first <= self.now_ms]
         assert [case_id for case_id, _ in claimed.cases] == due[:limit]
+        peeked = self.run(self.server.store(0).peek())
+        assert (peeked and peeked[0]) == (firsts[0][1] if firsts else None)
 
         fired: list[tuple[str, tuple[str, ...]]] = []
         for case_id, plan in claimed.cases:

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
+import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import REGISTRY
@@ -16,12 +17,14 @@ from services.timer.task import ShardTask
 from shared.documents.case import Case, Clock, Warn, encode_case
 from shared.documents.deadline import Deadline, decode_deadline
 from shared.errors import FencedError, OwnershipError
+from shared.http import serve_http
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
 from shared.kafka.producer import FencedProducer, Outgoing
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics, apply_topics
 from shared.times import now_ms, to_rfc3339
+from tests import conditions
 
 PARTITIONS = 2
 SITE = "site-1"
@@ -273,6 +276,26 @@ async def test_bad_records_are_dead_letters_and_the_stream_goes_on(shard: Shard)
     assert (letters[0].key, letters[0].value) == (b"c0", b"not json")
 
 
+def environ_of(kafka: str, redis_url: str, prefix: str) -> dict[str, str]:
+    return {
+        "BAKVAKT_KAFKA": kafka,
+        "BAKVAKT_REDIS": redis_url,
+        "BAKVAKT_PREFIX": prefix,
+        "BAKVAKT_PARTITIONS": str(PARTITIONS),
+        "BAKVAKT_REPLICATION": "1",
+        "BAKVAKT_SESSION_TIMEOUT_MS": "6000",
+    }
+
+
+@asynccontextmanager
+async def serve(service: TimerService) -> AsyncGenerator[str]:
+    """Its HTTP side alone; gives the URL."""
+    async with serve_http(
+        "127.0.0.1", 0, not_ready=service.not_ready, routes=service.routes()
+    ) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
 @asynccontextmanager
 async def running(service: TimerService) -> AsyncGenerator[None]:
     stopping = asyncio.Event()
@@ -285,17 +308,38 @@ async def running(service: TimerService) -> AsyncGenerator[None]:
         await task
 
 
+async def test_whoever_looks_is_told_what_fires_next_and_nothing_is_changed(
+    shard: Shard, kafka: str, redis_url: str, prefix: str
+) -> None:
+    service = build(environ_of(kafka, redis_url, prefix))
+    soon_ms, later_ms = now_ms() + 60_000, now_ms() + 120_000
+    async with running(service), serve(service) as url, aiohttp.ClientSession() as session:
+
+        async def told() -> Any:
+            async with session.get(f"{url}/v1/clocks/next") as answer:
+                assert answer.status == 200
+                return (await answer.json())["next"]
+
+        assert await told() is None
+        await shard.write(
+            ("c1", make_case("c1", response=(later_ms, later_ms))),
+            ("c2", make_case("c2", processing=(soon_ms, later_ms))),
+        )
+        assert await conditions.until(told) == {
+            "case_id": "c2",
+            "clock": "processing",
+            "share": "0.5",
+            "event": "warning",
+            "due_at": to_rfc3339(soon_ms),
+            "grade": "A",
+            "site_id": SITE,
+        }
+
+
 async def test_two_instances_share_the_shards_and_a_case_fires_once(
     shard: Shard, kafka: str, redis_url: str, prefix: str
 ) -> None:
-    environ = {
-        "BAKVAKT_KAFKA": kafka,
-        "BAKVAKT_REDIS": redis_url,
-        "BAKVAKT_PREFIX": prefix,
-        "BAKVAKT_PARTITIONS": str(PARTITIONS),
-        "BAKVAKT_REPLICATION": "1",
-        "BAKVAKT_SESSION_TIMEOUT_MS": "6000",
-    }
+    environ = environ_of(kafka, redis_url, prefix)
     one, other = build(environ), build(environ)
     assert one.not_ready() == ["Redis: not reached yet"]
     async with running(one):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.timer.firing import fire, lateness_ms, make_deadline
+from services.timer.firing import fire, lateness_ms, make_deadline, next_moment
 from services.timer.plan import Moment, Plan
 from shared.documents.deadline import Deadline
 
@@ -41,6 +41,12 @@ def test_what_fires_when(
     assert firing.publish == publish
     assert firing.folded == folded
     assert firing.identities == tuple(moment.identity for moment in publish + folded)
+
+
+def test_the_next_moment_is_the_earliest_that_has_not_fired() -> None:
+    assert next_moment(plan()) == HALF
+    assert next_moment(plan(HALF, MOST)) == STEP
+    assert next_moment(plan(HALF, MOST, STEP, END)) is None
 
 
 def test_a_warning_is_folded_into_its_own_clock_only() -> None:
