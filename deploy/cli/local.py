@@ -27,12 +27,16 @@ def up(
         list[str] | None,
         typer.Option(metavar="SERVICE=N", help="Run N instances of a service."),
     ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines instead of the live screen.")
+    ] = False,
     must_be_ready: Annotated[bool, typer.Option("--must-be-ready", hidden=True)] = False,
 ) -> None:
     """Start Kafka, Redis, PostgreSQL, the four services, a webhook receiver and a simulated fleet.
 
     A server of your own is used instead where BAKVAKT_KAFKA, BAKVAKT_REDIS or BAKVAKT_POSTGRES
-    names one. A standard port that is taken is replaced by a free one, and that is said.
+    names one. A standard port that is taken is replaced by a free one, and that is said. On a
+    terminal a live screen shows what happens (docs/operating.md); elsewhere it says lines.
 
     Examples:
 
@@ -49,7 +53,12 @@ def up(
         for entry in scale or []:
             arguments += ["--scale", entry]
         raise typer.Exit(asyncio.run(start_in_background(directory, arguments)))
-    options = Options(simulate=not no_simulator, instances=instances, must_be_ready=must_be_ready)
+    options = Options(
+        simulate=not no_simulator,
+        instances=instances,
+        screen=not plain,
+        must_be_ready=must_be_ready,
+    )
     raise typer.Exit(asyncio.run(run_in_foreground(directory, options)))
 
 

@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Sequence
 
+from deploy.local.messages import say
 from deploy.local.state import ROOT, State, StateDirectory, end_leftovers
-from deploy.local.supervisor import Options, Supervisor, say
+from deploy.local.supervisor import Options, Supervisor
 
 FOLLOW_POLL_S = 0.1
 # Twice 20 s for services and servers that must be killed, and some more.

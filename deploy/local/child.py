@@ -25,14 +25,14 @@ class Child:
         service: str,
         port: int | None,
         on_change: Callable[[], None],
-        say: Callable[[str], None],
+        tell: Callable[[str], None],
     ) -> None:
         self.program = program
         self.kind: Kind = kind
         self.service = service
         self.port = port
         self._on_change = on_change
-        self._say = say
+        self._tell = tell
         self._running: Running | None = None
         self._newest: Running | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -95,7 +95,7 @@ class Child:
                 running = self._running or self.start()
                 status = await running.ended()
             except OSError as error:
-                self._say(f"{self.name} cannot be started: {error}")
+                self._tell(f"{self.name} cannot be started: {error}")
             else:
                 self._running = None
                 self._on_change()
@@ -103,9 +103,8 @@ class Child:
                     return
                 if running.age_s() >= WELL_AFTER_S:
                     pause_s = FIRST_PAUSE_S
-                self._say(
-                    f"{self.name} ended ({_in_words(status)}); it is started again in"
-                    f" {pause_s:g} s. Its log: {self.program.log}"
+                self._tell(
+                    f"{self.name} ended ({_in_words(status)}); it is started again in {pause_s:g} s"
                 )
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

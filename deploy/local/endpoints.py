@@ -9,11 +9,19 @@ TIMEOUT = aiohttp.ClientTimeout(total=2)
 
 async def is_ready(session: aiohttp.ClientSession, url: str) -> bool:
     """Whether /readyz answers 200; no answer is a no."""
+    return await missing(session, url) == ()
+
+
+async def missing(session: aiohttp.ClientSession, url: str) -> tuple[str, ...] | None:
+    """What /readyz says is missing before all is ready; None: no answer."""
     try:
         async with session.get(f"{url}/readyz", timeout=TIMEOUT) as response:
-            return response.status == 200
+            if response.status == 200:
+                return ()
+            said = await response.text(errors="replace")
+            return tuple(said.splitlines()) or (f"/readyz answers {response.status}",)
     except (aiohttp.ClientError, TimeoutError):
-        return False
+        return None
 
 
 async def metrics_text(session: aiohttp.ClientSession, url: str) -> str:

@@ -14,6 +14,7 @@ from typing import IO, Literal
 
 import msgspec
 
+from deploy.local.messages import Event
 from deploy.local.process import ProcessIdentity, boot_id
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,12 +44,16 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     boot_id: str
     supervisor: ProcessIdentity
+    started_ms: int | None = None
     ready: bool
     """Everything has answered once since the start."""
+    stopping: bool = False
     kafka: str
     redis: str
     postgres: str
     children: list[ChildRecord]
+    events: tuple[Event, ...] = ()
+    """The last ones, the oldest first."""
 
     def is_running(self) -> bool:
         return self.is_of_this_boot() and self.supervisor.is_alive()

@@ -13,6 +13,8 @@ import msgspec
 from deploy.local.child import Child
 from deploy.local.endpoints import is_ready, without_password
 from deploy.local.kafka_server import KafkaServer
+from deploy.local.live_screen import show_until, terminal
+from deploy.local.messages import Messages, say
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres_server import PostgresServer
 from deploy.local.process import ProcessIdentity, Program, boot_id
@@ -20,6 +22,7 @@ from deploy.local.redis_server import RedisServer
 from deploy.local.server import CannotStart, Server, run_to_end, until_ready
 from deploy.local.servers import together
 from deploy.local.state import ROOT, Kind, State, StateDirectory
+from shared.times import now_ms
 
 # In the order in which data flows, which is also the order in which they are asked to stop.
 SERVICES = ("ingest", "classifier", "dispatch", "timer")
@@ -51,6 +54,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     simulate: bool = True
     instances: Mapping[str, int] = {}
     """Of a service; one where nothing is said."""
+    screen: bool = True
+    """Show the live screen, if there is a terminal for it."""
     must_be_ready: bool = False
     """Stop everything again unless all is ready in time."""
 
@@ -70,7 +75,10 @@ class Supervisor:
         self._ports = Ports()
         self._children: list[Child] = []
         self._is_ready = False
+        self._is_stopping = False
+        self._started_ms = now_ms()
         self._started_s = time.monotonic()
+        self._messages = Messages()
 
     async def run(self) -> int:
         """Returns the exit status, once everything has been stopped again."""
@@ -83,6 +91,7 @@ class Supervisor:
             await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
             if start.done():
                 await start
+                await self._show_screen(stop_requested)
                 await stop
         except CannotStart as error:
             say(f"\n{error}\n")
@@ -191,6 +200,8 @@ class Supervisor:
         """Those that write before those that are written to."""
         say("Stopping ...")
         self._is_ready = False
+        self._is_stopping = True
+        self._write_state()
         kinds: tuple[Kind, ...] = ("simulator", "service", "receiver", "server")
         for kind in kinds:
             await asyncio.gather(*(child.stop() for child in self._of_kind(kind)))
@@ -215,7 +226,12 @@ class Supervisor:
 
     def _add(self, program: Program, *, kind: Kind, service: str, port: int | None) -> Child:
         child = Child(
-            program, kind=kind, service=service, port=port, on_change=self._write_state, say=say
+            program,
+            kind=kind,
+            service=service,
+            port=port,
+            on_change=self._write_state,
+            tell=lambda text: self._tell(text, program.log),
         )
         self._children.append(child)
         return child
@@ -231,13 +247,31 @@ class Supervisor:
         state = State(
             boot_id=boot_id(),
             supervisor=ProcessIdentity.own(),
+            started_ms=self._started_ms,
             ready=self._is_ready,
+            stopping=self._is_stopping,
             **urls,
             children=[child.record() for child in self._children],
+            events=self._messages.events,
         )
         self._directory.write(state)
 
     # ---- Messages ----
+
+    async def _show_screen(self, stop_requested: asyncio.Event) -> None:
+        """The live screen, where there is a terminal for it."""
+        descriptor = terminal() if self._options.screen else None
+        if descriptor is None:
+            return
+        log = self._directory.log("screen")
+        with self._messages.hold_back():
+            status = await show_until(stop_requested, descriptor, log)
+        if status is not None:
+            say(f"The screen has ended (exit status {status}); all goes on. Its log: {log}")
+
+    def _tell(self, text: str, log: Path) -> None:
+        self._messages.tell(text, log)
+        self._write_state()
 
     def _say_ready(self, child: Child, url: str) -> None:
         wanted = PORTS.get(child.name, child.port)
@@ -253,10 +287,6 @@ class Supervisor:
         say("What is said:  bakvakt logs NAME")
         if self._environment.get("BAKVAKT_REPLICATION") == "1":
             say("Kafka keeps one copy of each record (BAKVAKT_REPLICATION=1): to try out only.")
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 def _variable(server: str) -> str:

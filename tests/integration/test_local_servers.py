@@ -78,7 +78,7 @@ async def test_a_child_that_dies_is_started_again_until_it_is_stopped(tmp_path: 
         service="sleeper",
         port=None,
         on_change=changed.set,
-        say=said.append,
+        tell=said.append,
     )
     child.keep_running()
     first = await process_of(child, changed)
