@@ -45,24 +45,34 @@ fi
 
 # ---- Progress: one line a step, the tools' own words in the log. ----
 
+. "$root/deploy/local/progress.sh"
+
 step_number=0
 step_count=4
+steps_left='packages environment libraries kafka'
 
 say() {
     printf '%s\n' "$*"
 }
 
-# step TITLE FUNCTION: runs the function with its output in the log.
+# step TITLE FUNCTION HINT: runs the function with its output in the log.
 step() {
     step_number=$((step_number + 1))
-    printf '[%s/%s] %s ... ' "$step_number" "$step_count" "$1"
+    line="[$step_number/$step_count] $1"
+    printf '%s ... ' "$line"
     printf '\n==== %s: %s\n' "$(date -u '+%Y-%m-%d %H:%M:%S')" "$1" >>"$log"
     started_s=$(date +%s)
+    # shellcheck disable=SC2086 # one word a step
+    start_ticker "$line" $steps_left
     # A function called in a condition runs without `set -e`, hence the subshell of its own.
     set +e
     (set -e; "$2") >>"$log" 2>&1
     status=$?
     set -e
+    if [ -n "$ticker" ]; then
+        stop_ticker
+        printf '%s ... ' "$line"
+    fi
     if [ "$status" -ne 0 ]; then
         say failed
         {
@@ -75,7 +85,10 @@ step() {
         } >&2
         exit 1
     fi
-    say "$(($(date +%s) - started_s)) s"
+    elapsed_s=$(($(date +%s) - started_s))
+    say "$elapsed_s s"
+    learn_pace "${steps_left%% *}" "$elapsed_s"
+    steps_left=${steps_left#* }
 }
 
 # ---- Debian packages ----
@@ -207,7 +220,7 @@ if ! flock -n 9; then
     fi
 fi
 
-trap remove_guards EXIT
+trap 'stop_ticker; remove_guards' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 remove_guards
@@ -224,6 +237,7 @@ if [ -n "$packages" ]; then
     remove_guards
 else
     step_count=3
+    steps_left=${steps_left#* }
 fi
 step 'Python environment' make_venv \
     'See whether pip reaches its package index (the settings of pip are used as they are).'

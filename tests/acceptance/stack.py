@@ -17,6 +17,7 @@ from deploy.local.process import ProcessIdentity
 from deploy.local.servers import RunningServers
 from deploy.local.state import ROOT, State, StateDirectory
 from shared.kafka.topics import Topics, apply_topics
+from tests.acceptance.terminal import Terminal
 
 PARTITIONS = 4
 
@@ -26,20 +27,24 @@ class Bakvakt:
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.state_directory = StateDirectory(directory)
-        self._environment = {
+        self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("BAKVAKT_")
         } | {"BAKVAKT_STATE": str(directory), **(settings or {})}
 
     def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [ROOT / "bakvakt", *arguments],
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
             timeout=120,
         )
+
+    def on_terminal(self, *arguments: str, width: int = 100, height: int = 30) -> Terminal:
+        command = [ROOT / "bakvakt", *arguments]
+        return Terminal(command, self.environment, width=width, height=height)
 
     def status(self) -> dict[str, Any]:
         return json.loads(self("status", "--json").stdout)
@@ -170,8 +175,10 @@ def started(
         assert up.returncode == 0, up.stdout + up.stderr
         yield Stack(bakvakt, servers.kafka, prefix)
     finally:
+        processes = bakvakt.processes()
         down = bakvakt("down", "--delete-data")
         assert down.returncode == 0, down.stdout + down.stderr
+        assert not any(process.is_alive() for process in processes)
 
 
 def _database(servers: RunningServers, prefix: str) -> str:

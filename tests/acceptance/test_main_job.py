@@ -12,8 +12,10 @@ from uuid import uuid4
 import pytest
 
 from deploy.local.servers import RunningServers
+from deploy.local.state import ROOT
 from shared.times import from_rfc3339, now_ms, to_rfc3339
 from tests.acceptance.stack import Stack, started
+from tests.acceptance.terminal import CTRL_C, LEAVE_SCREEN
 from tests.conditions import until
 from tests.kafka_log import documents, read_topic
 
@@ -265,6 +267,55 @@ async def test_a_case_is_found_taken_explained_and_solved_from_the_terminal(stac
     shown = bakvakt("cases", "show", case_id).stdout
     assert re.search(r"State +resolved", shown)
     assert f"bakvakt cases close {case_id[:8]}" in shown
+
+
+async def test_the_screen_shows_from_outside_what_stands_and_ctrl_c_ends_it_alone(
+    stack: Stack,
+) -> None:
+    stack.send(report("emu-seen", code=CODE_A))
+    found = await until(lambda: case_of(stack, "emu-seen"))
+    await until(lambda: pages_of(stack, "emu-seen"))
+    await stack.act(found["case"]["case_id"], "acknowledge", by="Grace")
+    title = found["faults"][0]["title"]
+    with stack.bakvakt.on_terminal("status", "--watch", width=140, height=40) as terminal:
+
+        def seen() -> bool:
+            screen = terminal.screen()
+            return f" {title} " in screen and "acknowledged by Grace" in screen
+
+        terminal.until(seen)
+        # The clocks of what the other tests have left open; and two looks tell a rate.
+        terminal.until(lambda: " a second" in terminal.screen() and " next  " in terminal.screen())
+        for expected in ("all ready", "acknowledged", "lag 0", stack.kafka, stack.url("dispatch")):
+            assert expected in terminal.screen()
+        terminal.type(CTRL_C)
+        assert terminal.exit_status() == 0
+        assert terminal.mode() == terminal.mode_before
+        assert LEAVE_SCREEN in terminal.output
+    assert await stack.ready("dispatch")
+
+
+async def test_the_screen_for_programs_is_a_line_of_json_a_second(stack: Stack) -> None:
+    stack.send(report("emu-line"))
+    (page,) = await until(lambda: pages_of(stack, "emu-line"))
+    watching = await asyncio.create_subprocess_exec(
+        *(ROOT / "bakvakt", "status", "--watch", "--json"),
+        env=stack.bakvakt.environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert watching.stdout is not None
+    first, second = [json.loads(await watching.stdout.readline()) for _ in range(2)]
+    watching.terminate()
+    assert await watching.wait() == 0
+
+    assert set(first) > set(await asyncio.to_thread(stack.bakvakt.status))
+    assert from_rfc3339(second["at"]) - from_rfc3339(first["at"]) >= 500
+    assert (first["alarms_per_s"], second["running"]) == (None, True)
+    assert second["alarms_per_s"] >= 0
+    assert second["clocks"] >= 3
+    assert second["next_clock"]["case_id"]
+    shown = {found["case_id"]: found for found in second["pages"]}[page["case_id"]]
+    assert (shown["title"], shown["case_state"]) == (page["title"], "open")
 
 
 async def test_bad_input_is_a_dead_letter_and_the_stream_goes_on(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from deploy.local.state import ROOT
+from tests.acceptance.terminal import CTRL_C, Terminal
 
-SCRIPTS = ("bakvakt", "deploy/local/setup.sh", "deploy/lock.sh")
+PROGRESS = "deploy/local/progress.sh"
+SCRIPTS = ("bakvakt", "deploy/local/setup.sh", PROGRESS, "deploy/lock.sh")
 NOBODY = pwd.getpwnam("nobody")
 SETUP = "deploy/local/setup.sh"
 
@@ -94,3 +97,54 @@ def test_the_caller_s_folder_stays_and_its_modules_are_not_taken_for_ours(tmp_pa
     )
     assert simulated.returncode == 1
     assert "reports.jsonl, line 1:" in simulated.stderr
+
+
+def in_progress(commands: str) -> list[str]:
+    """What the functions of progress say, a line each."""
+    script = f". {ROOT / PROGRESS}; {commands}"
+    done = subprocess.run(["sh", "-euc", script], check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()
+
+
+def test_the_time_left_is_that_of_the_whole_set_up_and_never_below_nothing() -> None:
+    assert in_progress(
+        """
+        for s in 0 30 39 40 400; do time_left $s packages environment libraries kafka; done
+        for s in 0 7 8; do time_left $s kafka; done
+        """
+    ) == [
+        *("about 65 s left", "about 35 s left", "about 30 s left"),
+        *("longer than usual", "longer than usual"),
+        *("about 8 s left", "about 1 s left", "longer than usual"),
+    ]
+
+
+def test_the_time_left_follows_what_the_steps_so_far_have_taken() -> None:
+    assert in_progress(
+        """
+        learn_pace packages 80; time_left 0 environment libraries kafka
+        learn_pace environment 1; time_left 0 kafka
+        learn_pace libraries 10; time_left 4 kafka
+        """
+    ) == ["about 50 s left", "about 20 s left", "about 15 s left"]
+
+
+def test_on_a_terminal_it_tells_the_time_left_and_ctrl_c_ends_it_at_once(bare_clone: Path) -> None:
+    with Terminal(["sh", bare_clone / SETUP], dict(os.environ), width=80) as terminal:
+        terminal.until(lambda: " s left" in terminal.output)
+        # The line is written anew, and fits: it would else go on in the next one.
+        assert re.search(r"\r\[1/\d\] .* 1 s, about \d+ s left", terminal.text())
+        assert all(len(line) < 80 for line in re.split(r"[\r\n]+", terminal.text()))
+        terminal.type(CTRL_C)
+        # It is the end only once nothing has the terminal open any more.
+        assert terminal.exit_status() == 130
+    again = subprocess.run(
+        ["flock", "--nonblock", bare_clone / ".local/setup/lock", "true"], check=False
+    )
+    assert again.returncode == 0, "something still holds the lock"
+
+
+def test_elsewhere_nothing_is_written_beside_a_step_s_own_line() -> None:
+    assert in_progress('start_ticker "[1/1] Kafka" kafka; echo "none:$ticker"; stop_ticker') == [
+        "none:"
+    ]

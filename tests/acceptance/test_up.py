@@ -1,5 +1,6 @@
 """`./bakvakt up`, `status`, `logs`, `down`: one life of everything on this machine."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,15 @@ import pytest
 
 from deploy.local.process import ProcessIdentity
 from tests.acceptance.stack import Bakvakt
+from tests.acceptance.terminal import (
+    CONTROLS,
+    CTRL_C,
+    ENTER_SCREEN,
+    HIDE_CURSOR,
+    LEAVE_SCREEN,
+    SHOW_CURSOR,
+    Terminal,
+)
 
 POLL_S = 0.1
 
@@ -62,14 +72,43 @@ def test_one_life_of_everything(bakvakt: Bakvakt) -> None:
     # The supervisor: its children end with it, and the next one starts as if nothing had been.
     processes = bakvakt.processes()
     bakvakt.state().supervisor.send(signal.SIGKILL)
-    started = bakvakt("up", "--detach", "--no-simulator")
-    assert started.returncode == 0, started.stdout + started.stderr
-    assert not any(process.is_alive() for process in processes)
+    eventually(lambda: not any(process.is_alive() for process in processes))
+    with bakvakt.on_terminal("up", "--no-simulator") as terminal:
+        the_screen_of_up_is_there_and_goes_again(bakvakt, terminal)
+
+
+def the_screen_of_up_is_there_and_goes_again(bakvakt: Bakvakt, terminal: Terminal) -> None:
+    terminal.until(lambda: " a second" in terminal.screen(), within_s=90)
+    assert "Pages arrive at http://" in terminal.text(), "the lines of the start come before it"
+    for expected in (
+        "all ready",
+        "0 a second",
+        " A  0",
+        "0 open",
+        "lag 0",
+        "postgresql://",
+        "Ctrl-C stops every",
+    ):
+        assert expected in terminal.screen()
+
+    # What dies is told on the screen, and again in the lines after it.
+    (ingest,) = [child for child in bakvakt.state().children if child.name == "ingest"]
+    assert ingest.process is not None
+    ingest.process.send(signal.SIGKILL)
+    told = "ingest ended (signal 9); it is started again in 0.5 s"
+    terminal.until(lambda: told in terminal.screen())
 
     processes = [*bakvakt.processes(), bakvakt.state().supervisor]
-    stopped = bakvakt("down")
-    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    terminal.type(CTRL_C)
+    assert terminal.exit_status() == 0
     assert not any(process.is_alive() for process in processes)
+    assert terminal.mode() == terminal.mode_before
+    before, _, after = terminal.output.rpartition(LEAVE_SCREEN)
+    assert before.count(ENTER_SCREEN) == 1
+    assert terminal.output.rfind(SHOW_CURSOR) > terminal.output.rfind(HIDE_CURSOR)
+    lines = CONTROLS.sub("", after).split("\r\n")
+    assert any(line.startswith(f"{told}. Its log: ") for line in lines)
+    assert lines[-3:] == ["Stopping ...", "Stopped.", ""]
 
 
 def _is_back(bakvakt: Bakvakt, name: str, before: ProcessIdentity | None) -> bool:
@@ -83,9 +122,18 @@ def test_with_nothing_running_status_fails_and_down_does_not(bakvakt: Bakvakt) -
         assert status.returncode == 1
         assert status.stdout == ""
         assert "Nothing is running" in status.stderr
+    watched = bakvakt("status", "--watch", "--json")
+    assert watched.returncode == 1
+    assert watched.stdout == ""
     down = bakvakt("down")
     assert down.returncode == 0
     assert "Nothing is running" in down.stdout
+
+
+def test_the_screen_wants_a_terminal(bakvakt: Bakvakt) -> None:
+    watched = bakvakt("status", "--watch")
+    assert watched.returncode == 2
+    assert "add --json" in watched.stderr
 
 
 @pytest.mark.long
@@ -99,6 +147,33 @@ def test_what_dies_is_started_again_where_it_was(bakvakt: Bakvakt) -> None:
         before.process.send(signal.SIGKILL)
         eventually(lambda name=name, before=before: _is_back(bakvakt, name, before.process))
     eventually(lambda: bakvakt.status()["services"]["timer"][0]["ready"])
+
+
+@pytest.mark.long
+def test_a_screen_that_is_killed_leaves_the_terminal_as_it_was_and_all_goes_on(
+    bakvakt: Bakvakt,
+) -> None:
+    with bakvakt.on_terminal("up", "--no-simulator") as terminal:
+        terminal.until(lambda: "all ready" in terminal.screen(), within_s=90)
+        supervisor = bakvakt.state().supervisor.pid
+        (screen,) = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()[-1:]
+        os.kill(int(screen), signal.SIGKILL)
+        terminal.until(lambda: "The screen has ended (exit status -9)" in terminal.output)
+        assert LEAVE_SCREEN + SHOW_CURSOR in terminal.output
+        assert terminal.mode() == terminal.mode_before
+        assert all(process.is_alive() for process in bakvakt.processes())
+        terminal.type(CTRL_C)
+        assert terminal.exit_status() == 0
+
+
+@pytest.mark.long
+def test_an_up_that_is_killed_takes_its_screen_with_it(bakvakt: Bakvakt) -> None:
+    with bakvakt.on_terminal("up", "--no-simulator") as terminal:
+        terminal.until(lambda: "all ready" in terminal.screen(), within_s=90)
+        bakvakt.state().supervisor.send(signal.SIGKILL)
+        terminal.exit_status()
+        assert LEAVE_SCREEN in terminal.output
+        assert terminal.mode() == terminal.mode_before
 
 
 @pytest.mark.long
