@@ -74,6 +74,7 @@ class WatchLine(Status, frozen=True, kw_only=True):
     pages: list[WatchedPage]
     """The newest first."""
     pages_pending: int
+    pages_oldest_s: float
     events: list[Event]
     """The newest first."""
 
@@ -153,6 +154,7 @@ def watch_line(seen: Snapshot, view: View) -> WatchLine:
         next_clock=view.next.clock if view.next else None,
         pages=pages,
         pages_pending=view.pages_pending,
+        pages_oldest_s=view.pages_oldest_s,
         events=list(view.events),
     )
 

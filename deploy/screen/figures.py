@@ -18,6 +18,7 @@ _LAG_RECORDS = "bakvakt_kafka_lag_records"
 _LAG_SECONDS = "bakvakt_kafka_lag_seconds"
 _TASKS_READY = "bakvakt_tasks_ready"
 _PAGES_PENDING = "bakvakt_dispatch_pages_pending"
+_PAGES_OLDEST = "bakvakt_dispatch_pages_oldest_pending_seconds"
 _WANTED = (
     _ALARMS,
     _REPORTS,
@@ -28,6 +29,7 @@ _WANTED = (
     _LAG_SECONDS,
     _TASKS_READY,
     _PAGES_PENDING,
+    _PAGES_OLDEST,
 )
 
 
@@ -48,6 +50,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int = 0
     """That it owns and serves."""
     pages_pending: int = 0
+    pages_oldest_s: float = 0.0
+    """The longest that one waits to be delivered."""
 
 
 def read_figures(*metrics: str) -> Figures:
@@ -58,15 +62,15 @@ def read_figures(*metrics: str) -> Figures:
     totals = defaultdict[str, float](float)
     faults = defaultdict[str, int](int)
     cases = defaultdict[str, int](int)
-    lag_s = 0.0
+    oldest_s = {_LAG_SECONDS: 0.0, _PAGES_OLDEST: 0.0}
     for sample in _samples(metrics):
         totals[sample.name] += sample.value
         if sample.name == _FAULTS_OPEN:
             faults[sample.labels["grade"]] += int(sample.value)
         elif sample.name == _CASES:
             cases[sample.labels["state"]] += int(sample.value)
-        elif sample.name == _LAG_SECONDS:
-            lag_s = max(lag_s, sample.value)
+        elif sample.name in oldest_s:
+            oldest_s[sample.name] = max(oldest_s[sample.name], sample.value)
     return Figures(
         # Each service has one of them, and that only once it has counted something.
         counted=totals[_ALARMS] + totals[_REPORTS],
@@ -74,9 +78,10 @@ def read_figures(*metrics: str) -> Figures:
         cases=dict(cases),
         clocks=int(totals[_CLOCKS_STANDING]),
         lag_records=int(totals[_LAG_RECORDS]),
-        lag_s=lag_s,
+        lag_s=oldest_s[_LAG_SECONDS],
         partitions=int(totals[_TASKS_READY]),
         pages_pending=int(totals[_PAGES_PENDING]),
+        pages_oldest_s=oldest_s[_PAGES_OLDEST],
     )
 
 

@@ -27,6 +27,8 @@ from deploy.screen.words import count, duration, printable
 
 # As alert rules have it (deploy/prometheus): so far behind, people are paged late.
 LONG_LAG_S = 10
+# A page leaves within a second; what waits for so long is tried again and again.
+LONG_WAIT_S = 5
 PERSON_WIDTH = 18
 SITE_WIDTH = 20
 
@@ -84,7 +86,9 @@ def _lag(part: PartView, width: int) -> list[Piece]:
     if part.lag is None:
         return []
     style = WARNING if part.lag_s > LONG_LAG_S else (STRONG if part.lag else SOFT)
-    age = f" ({duration(part.lag_s)})" if part.lag_s >= 1 and width >= SITE_FROM else ""
+    age = (
+        f" ({duration(part.lag_s)})" if part.lag and part.lag_s >= 1 and width >= SITE_FROM else ""
+    )
     return [("lag ", SOFT), (f"{count(part.lag)}{age}", style)]
 
 
@@ -103,8 +107,9 @@ def page_rows(view: View, rows: int, width: int) -> list[RenderableType]:
     if not rows:
         return []
     waiting: list[Piece] = []
-    if view.pages_pending:
-        waiting = [(f"  {count(view.pages_pending)} not delivered yet", BAD)]
+    if view.pages_oldest_s >= LONG_WAIT_S:
+        age = duration(view.pages_oldest_s)
+        waiting = [(f"  {count(view.pages_pending)} not delivered, one for {age}", BAD)]
     top = heading("Pages", *waiting)
     if not view.has_receiver:
         return [top, line(("They go to your own webhook.", SOFT))]

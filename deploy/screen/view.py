@@ -80,6 +80,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """The newest first."""
     pages_pending: int = 0
     """Decided and not delivered yet."""
+    pages_oldest_s: float = 0.0
+    """For how long the oldest of them has waited."""
     events: tuple[Event, ...] = ()
     """The newest first."""
 
@@ -186,6 +188,7 @@ class _Totals(TypedDict):
     cases: Mapping[str, int] | None
     clocks: int | None
     pages_pending: int
+    pages_oldest_s: float
 
 
 def _totals(snapshot: Snapshot) -> _Totals:
@@ -201,6 +204,7 @@ def _totals(snapshot: Snapshot) -> _Totals:
         "cases": dispatch and {state: dispatch.cases.get(state, 0) for state in CASE_STATES},
         "clocks": timer and timer.clocks,
         "pages_pending": dispatch.pages_pending if dispatch else 0,
+        "pages_oldest_s": dispatch.pages_oldest_s if dispatch else 0.0,
     }
 
 

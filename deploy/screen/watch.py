@@ -1,6 +1,7 @@
 """Looks once a second, and shows what it has seen until somebody has seen enough."""
 
 import asyncio
+import os
 import signal
 import sys
 import termios
@@ -8,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 import aiohttp
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
 from deploy.local.state import StateDirectory
@@ -58,6 +59,7 @@ async def watch_on_terminal(directory: StateDirectory, descriptor: int, *, hint:
 
         def draw() -> None:
             if newest is not None:
+                console.size = _size(descriptor)
                 screen = render(newest, width=console.width, height=console.height, hint=hint)
                 live.update(screen, refresh=True)
 
@@ -68,6 +70,12 @@ async def watch_on_terminal(directory: StateDirectory, descriptor: int, *, hint:
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, draw)
         await watch(directory, show)
+
+
+def _size(descriptor: int) -> ConsoleDimensions:
+    """As the terminal has it now; COLUMNS and LINES may be of another time."""
+    width, height = os.get_terminal_size(descriptor)
+    return ConsoleDimensions(width or 80, height or 24)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Terminal:
         self.output = ""
         self._program = subprocess.Popen(
             ["setsid", "--ctty", *command],
-            env={**environment, "TERM": "xterm-256color", "COLUMNS": "", "LINES": ""},
+            env={**environment, "TERM": "xterm-256color", "COLUMNS": "37"},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

@@ -134,7 +134,10 @@ def test_the_next_clock_says_what_happens_and_when(
 
 
 def test_pages_that_nobody_gets_are_told() -> None:
-    assert "3 not delivered yet" in screen_of(without(pages_pending=3))
+    waiting = without(pages_pending=3, pages_oldest_s=65.0)
+    assert "3 not delivered, one for 1 min 5 s" in screen_of(waiting)
+    # On its way, as any page is.
+    assert "not delivered" not in screen_of(without(pages_pending=3, pages_oldest_s=0.8))
     assert "None has been sent yet." in screen_of(without(pages=()))
     assert "your own webhook" in screen_of(without(pages=(), has_receiver=False))
 

@@ -26,6 +26,7 @@ def metrics(**samples: float) -> str:
         "lag_elsewhere": 'bakvakt_kafka_lag_records{partition="1",topic="t"}',
         "lag_s": 'bakvakt_kafka_lag_seconds{partition="0",topic="t"}',
         "pending": "bakvakt_dispatch_pages_pending",
+        "oldest_s": "bakvakt_dispatch_pages_oldest_pending_seconds",
     }
     lines = [f"{known[name]} {value}\n" for name, value in samples.items()]
     return "# HELP python_info about\n# TYPE python_info gauge\npython_info 1.0\n" + "".join(lines)
@@ -171,14 +172,14 @@ def test_what_stands_is_counted_by_its_service() -> None:
         snapshot(
             0,
             instance("classifier", a=2),
-            instance("dispatch", open=3, pending=1),
+            instance("dispatch", open=3, pending=1, oldest_s=7),
             instance("timer", clocks=4),
         )
     )
     assert view.faults == {"A": 2, "B": 0, "C": 0, "D": 0}
     assert view.cases is not None
     assert (view.cases["open"], view.cases["closed"]) == (3, 0)
-    assert (view.clocks, view.pages_pending) == (4, 1)
+    assert (view.clocks, view.pages_pending, view.pages_oldest_s) == (4, 1, 7.0)
     assert view.incomplete == frozenset()
 
 
