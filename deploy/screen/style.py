@@ -38,10 +38,7 @@ def heading(text: str, *more: Piece) -> Rule:
 
 
 def table(*columns: Column) -> Table:
-    """Columns side by side over the whole width; each row is one line."""
-    for column in columns:
-        column.no_wrap = True
-        column.overflow = "ellipsis"
+    """Columns side by side over the whole width, for cells that are lines."""
     return Table(
         *columns, box=None, expand=True, show_header=False, pad_edge=False, padding=(0, 2, 0, 0)
     )
