@@ -2,20 +2,15 @@
 
 from collections.abc import Sequence
 
+from deploy.cli import wording
+
 _BARS = "▁▂▃▄▅▆▇█"
-MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
 
 def duration(seconds: float) -> str:
-    """In its two largest units: 8 s, 2 min 5 s, 3 h 20 min, 4 d 2 h."""
-    whole = max(0, int(seconds))
-    if whole < MINUTE_S:
-        return f"{whole} s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
-    if whole < DAY_S:
-        return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
-    return f"{whole // DAY_S} d {whole % DAY_S // HOUR_S} h"
+    """As the other commands tell it, but nothing shorter than a second: 0 s, 8 s, 2 min 5 s, 3 h 20 min."""
+    whole_s = max(0, int(seconds))
+    return wording.duration(whole_s * 1000) if whole_s else "0 s"
 
 
 def count(number: int) -> str:

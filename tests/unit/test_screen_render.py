@@ -169,7 +169,7 @@ def test_what_came_from_outside_cannot_speak_to_the_terminal() -> None:
         (0.9, "0 s"),
         (59.9, "59 s"),
         (125, "2 min 5 s"),
-        (3_600, "1 h 0 min"),
+        (3_600, "1 h"),
         (12_000, "3 h 20 min"),
         (90_000, "1 d 1 h"),
     ],
