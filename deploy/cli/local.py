@@ -12,17 +12,23 @@ from deploy.local.background import down as stop_everything
 from deploy.local.background import run_in_foreground, start_in_background
 from deploy.local.state import StateDirectory
 from deploy.local.supervisor import SERVICES, Options
+from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE
+from deploy.simulator.pace import check_rate
 
 FOLLOW_POLL_S = 0.2
 
 
-def up(
+def up(  # noqa: PLR0917 - options of the command line
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when all is ready; go on behind.")
     ] = False,
     no_simulator: Annotated[
         bool, typer.Option("--no-simulator", help="Send no reports of a simulated fleet.")
     ] = False,
+    emus: Annotated[int, typer.Option(min=1, help="EMUs of the simulated fleet.")] = DEFAULT_EMUS,
+    rate: Annotated[
+        float, typer.Option(help="Alarms that the simulated fleet sends each second.")
+    ] = DEFAULT_RATE,
     scale: Annotated[
         list[str] | None,
         typer.Option(metavar="SERVICE=N", help="Run N instances of a service."),
@@ -44,17 +50,26 @@ def up(
 
     - `bakvakt up --detach --no-simulator`
 
+    - `bakvakt up --emus 500 --rate 100`
+
     - `BAKVAKT_POLICY=policy.toml bakvakt up --scale classifier=2`
     """
     directory = StateDirectory.from_environment(os.environ)
     instances = _instances(scale or [])
+    try:
+        check_rate(rate)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--rate") from None
     if detach:
         arguments = ["--no-simulator"] if no_simulator else []
+        arguments += ["--emus", str(emus), "--rate", str(rate)]
         for entry in scale or []:
             arguments += ["--scale", entry]
         raise typer.Exit(asyncio.run(start_in_background(directory, arguments)))
     options = Options(
         simulate=not no_simulator,
+        emus=emus,
+        rate=rate,
         instances=instances,
         screen=not plain,
         must_be_ready=must_be_ready,

@@ -1,112 +1,256 @@
-"""`simulate`: reports from a file, sent as a fleet would send them."""
+"""`simulate`: a fleet's reports, made or from a file, sent to the input topic or written to a file."""
 
 import asyncio
+import math
 import os
-from collections.abc import Awaitable
-from datetime import UTC, datetime
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
-import msgspec
 import typer
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+
+from deploy.cli.feed import Fed, feed_file, feed_kafka
+from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE, DEFAULT_SEED
+from deploy.simulator.fleet import make_fleet
+from deploy.simulator.pace import Pace, check_rate, parse_duration
+from deploy.simulator.replay import Line, Replay, Source, check_reports, read_fleet, split_lines
+from deploy.simulator.stream import Stream
+from shared.documents.emu import EmuRecord, encode_emu_record
+from shared.errors import ConfigError, TransactionError
+from shared.times import from_rfc3339, now_ms
 
 DEFAULT_KAFKA = "127.0.0.1:9092"
 DEFAULT_TOPIC = "emu.alarms"
-CLOCK_FIELD = "at"
+STDOUT = Path("-")
 
-Report = dict[str, object]
+# Enough to see what is wrong with a file.
+SHOWN_PROBLEMS = 20
+
+USAGE_STATUS = 2
+FAILURE_STATUS = 1
 
 
-class BadLine(Exception):
-    """A line of the file holds no report; the message says which line, and what is wrong."""
-
-
-def simulate(
-    file: Annotated[
-        Path,
-        typer.Option(
-            "--from", exists=True, dir_okay=False, help="JSON lines, each a report or a list."
-        ),
-    ],
+def simulate(  # noqa: PLR0917 - options of the command line
     rate: Annotated[
-        float, typer.Option(min=0.001, max=100_000, help="Lines sent each second.")
-    ] = 1.0,
+        float, typer.Option(help="Alarms sent each second. A register counts as an alarm.")
+    ] = DEFAULT_RATE,
+    emus: Annotated[
+        int | None,
+        typer.Option(help=f"EMUs of the demonstration fleet.  [default: {DEFAULT_EMUS}]"),
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option("--for", help="90s, 10m, 1h: how long. By default without end.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help=f"The same seed gives the same stream.  [default: {DEFAULT_SEED}]"),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Send the reports of this file: JSON lines, each one or a list."
+        ),
+    ] = None,
+    restamp: Annotated[
+        bool, typer.Option("--restamp", help="With --from: new times also where reports have some.")
+    ] = False,
+    target: Annotated[
+        Path | None,
+        typer.Option("--to", help="Write JSON lines to this file (- is standard output), at once."),
+    ] = None,
     topic: Annotated[
         str | None, typer.Option(help="By default the first one of BAKVAKT_INPUT_TOPICS.")
     ] = None,
+    fleet: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON lines of EMU records: simulate these, or allow only these in --from."
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Time of the first report, RFC 3339. By default now.")
+    ] = None,
+    print_fleet: Annotated[
+        bool, typer.Option("--print-fleet", help="Print the fleet's EMU records, and send nothing.")
+    ] = False,
 ) -> None:
-    """Send the reports of a file to the input topic, one Kafka record a line.
+    """Send what a fleet would report: repeats, changes, and incidents with a cause and symptoms.
 
-    A report without `at` gets the time at which it is sent. The whole file is checked first: if a
-    line is wrong, nothing is sent.
+    Without a file it is a demonstration fleet of several vendors' EMUs, the same for the same seed. With one,
+    the file's reports are sent, one Kafka record a line; a report without `at` gets the time at which it is
+    sent. Everything is checked first: if anything is wrong, nothing is sent. Ends on Ctrl-C.
 
     Examples:
 
-    - `bakvakt simulate --from deploy/local/demonstration.jsonl`
+    - `bakvakt simulate --emus 200 --rate 50 --for 10m`
+
+    - `bakvakt simulate --for 1h --to hour.jsonl`, then `bakvakt simulate --from hour.jsonl --restamp`
+
+    - `bakvakt simulate --print-fleet > fleet.jsonl`, then `bakvakt simulate --fleet fleet.jsonl`
 
     - `bakvakt simulate --from reports.jsonl --rate 50 --topic emu.alarms`
     """
+    asked = Asked(
+        rate=rate,
+        emus=emus,
+        duration=duration,
+        seed=seed,
+        source=source,
+        restamp=restamp,
+        target=target,
+        topic=topic,
+        fleet=fleet,
+        start=start,
+    )
+    _stop_if(asked.problems(), USAGE_STATUS)
+    records = _fleet(asked)
+    if print_fleet:
+        _print(records)
+        return
+    made = _source(asked, records)
+    fed = Fed()
+    if target is None:
+        _send(asked, made, fed)
+    else:
+        _write(asked, made, fed, target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options, as they were given."""
+
+    rate: float
+    emus: int | None
+    duration: str | None
+    seed: int | None
+    source: Path | None
+    restamp: bool
+    target: Path | None
+    topic: str | None
+    fleet: Path | None
+    start: str | None
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with them, alone or together."""
+        for name, check in (
+            ("--rate", lambda: check_rate(self.rate)),
+            ("--for", lambda: self.pace),
+            ("--start", lambda: self.start_ms),
+        ):
+            try:
+                check()
+            except ValueError as error:
+                yield f"{name}: {error}"
+        if self.emus is not None and self.emus < 1:
+            yield f"--emus: {self.emus} EMUs are no fleet; write 1 or more"
+        yield from self._conflicts()
+
+    def _conflicts(self) -> Iterator[str]:
+        if self.source and (self.emus is not None or self.seed is not None):
+            yield "--from sends a file: leave --emus and --seed away"
+        if self.fleet and self.emus is not None:
+            yield "--fleet says which EMUs there are: leave --emus away"
+        if self.restamp and not self.source:
+            yield "--restamp is about the reports of a file: give --from too"
+        if self.target and self.topic:
+            yield "--to writes a file, --topic is for Kafka: leave one of them away"
+        if self.target not in (None, STDOUT) and not self.source and not self.duration:
+            yield "--to needs --for here: a simulated fleet goes on without end"
+        if self.source and self.target and self.source.resolve() == self.target.resolve():
+            yield f"--from and --to are the same file, {self.source}"
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(self.rate, parse_duration(self.duration) if self.duration else math.inf)
+
+    @property
+    def start_ms(self) -> int:
+        return from_rfc3339(self.start) if self.start else now_ms()
+
+    @property
+    def seed_or_default(self) -> int:
+        return DEFAULT_SEED if self.seed is None else self.seed
+
+
+def _fleet(asked: Asked) -> list[EmuRecord]:
+    if asked.fleet is None:
+        return make_fleet(asked.seed_or_default, asked.emus or DEFAULT_EMUS)
+    records, problems = read_fleet(str(asked.fleet), _lines(asked.fleet))
+    _stop_if(iter(problems), FAILURE_STATUS)
+    return records
+
+
+def _source(asked: Asked, fleet: list[EmuRecord]) -> Source:
+    rate, start_ms = asked.rate, asked.start_ms
+    if asked.source is None:
+        return Stream(fleet, seed=asked.seed_or_default, rate=rate, start_ms=start_ms)
+    known = {record.emu_id for record in fleet} if asked.fleet else None
+    _stop_if(check_reports(str(asked.source), _lines(asked.source), known), FAILURE_STATUS)
+    return Replay(_lines(asked.source), rate=rate, start_ms=start_ms, restamp=asked.restamp)
+
+
+def _lines(file: Path) -> Iterator[Line]:
+    """Read as it is needed: files are read twice, once to check them, and held at no time."""
     try:
-        lines = read_lines(file)
-    except BadLine as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        if file.exists() and not file.is_file():
+            _stop_if(iter([f"{file} cannot be read twice: it is no ordinary file"]), FAILURE_STATUS)
+        with file.open("rb") as raw_lines:
+            yield from split_lines(raw_lines)
+    except OSError as error:
+        _stop_if(iter([f"{file} cannot be read: {error}"]), FAILURE_STATUS)
+
+
+def _send(asked: Asked, source: Source, fed: Fed) -> None:
     kafka = os.environ.get("BAKVAKT_KAFKA") or DEFAULT_KAFKA
     configured = os.environ.get("BAKVAKT_INPUT_TOPICS", "").split(",")[0].strip()
-    target = topic or configured or DEFAULT_TOPIC
+    topic = asked.topic or configured or DEFAULT_TOPIC
     try:
-        asyncio.run(_send(lines, kafka=kafka, topic=target, interval_s=1 / rate))
-    except KafkaError as error:
-        typer.echo(f"Kafka at {kafka}, topic {target}: {error!r}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(f"{len(lines)} lines sent to {target} of {kafka}")
+        asyncio.run(
+            feed_kafka(source, asked.pace, kafka=kafka, topic=topic, fed=fed, say=_complain)
+        )
+    except ConfigError as error:
+        _stop_if(iter(error.problems), FAILURE_STATUS)
+    except (KafkaError, TransactionError) as error:
+        problem = f"Kafka at {kafka}, topic {topic}: {error}. Sent before: {fed.summary()}"
+        _stop_if(iter([problem]), FAILURE_STATUS)
+    typer.echo(f"Sent to {topic} of {kafka}: {fed.summary()}")
 
 
-def read_lines(file: Path) -> list[list[Report]]:
-    """The reports of each line that is not empty; raises BadLine for the first wrong one."""
-    lines: list[list[Report]] = []
-    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
-        if line.strip():
-            try:
-                lines.append(_reports(line))
-            except ValueError as error:
-                raise BadLine(f"{file}, line {number}: {error}") from error
-    return lines
-
-
-def _reports(line: bytes) -> list[Report]:
-    value: object = msgspec.json.decode(line)
-    reports = cast(list[object], value) if isinstance(value, list) else [value]
-    if not reports:
-        raise ValueError("the list holds no report")
-    for report in reports:
-        emu_id = cast(Report, report).get("emu_id") if isinstance(report, dict) else None
-        if not (isinstance(emu_id, str) and emu_id):
-            raise ValueError("a report is a JSON object with an `emu_id`, a text that is not empty")
-    return cast(list[Report], reports)
-
-
-async def _send(lines: list[list[Report]], *, kafka: str, topic: str, interval_s: float) -> None:
-    """Evenly, by the time since the start, so that a slow answer does not lower the rate."""
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True)
-    await producer.start()
+def _write(asked: Asked, source: Source, fed: Fed, target: Path) -> None:
     try:
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
-        sent: list[Awaitable[object]] = []
-        for number, reports in enumerate(lines):
-            await asyncio.sleep(started_s + number * interval_s - loop.time())
-            key = str(reports[0]["emu_id"]).encode()
-            sent.append(await producer.send(topic, _encode(reports), key))
-        await asyncio.gather(*sent)
-    finally:
-        await producer.stop()
+        if target == STDOUT:
+            feed_file(source, asked.pace, sys.stdout.buffer, fed)
+            sys.stdout.flush()
+        else:
+            with target.open("wb") as file:
+                feed_file(source, asked.pace, file, fed)
+    except BrokenPipeError:  # whoever read it has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _stop_if(iter([f"{target} cannot be written: {error}"]), FAILURE_STATUS)
+    typer.echo(f"Written to {target}: {fed.summary()}", err=True)
 
 
-def _encode(reports: list[Report]) -> bytes:
-    """One report as itself, more as a list, each with its time."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    stamped = [{CLOCK_FIELD: now, **report} for report in reports]
-    return msgspec.json.encode(stamped[0] if len(stamped) == 1 else stamped)
+def _print(records: list[EmuRecord]) -> None:
+    for record in records:
+        typer.echo(encode_emu_record(record))
+
+
+def _stop_if(problems: Iterator[str], status: int) -> None:
+    """Say what is wrong, the first of it where it is much, and end; go on where nothing is."""
+    shown = list(islice(problems, SHOWN_PROBLEMS))
+    more = sum(1 for _ in problems)
+    for problem in shown:
+        _complain(problem)
+    if more:
+        _complain(f"... and {more} more like these")
+    if shown:
+        raise typer.Exit(status)
+
+
+def _complain(text: str) -> None:
+    typer.echo(text, err=True)

@@ -22,6 +22,7 @@ from deploy.local.redis_server import RedisServer
 from deploy.local.server import CannotStart, Server, run_to_end, until_ready
 from deploy.local.servers import together
 from deploy.local.state import ROOT, Kind, State, StateDirectory
+from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE
 from shared.times import now_ms
 
 # In the order in which data flows, which is also the order in which they are asked to stop.
@@ -39,7 +40,6 @@ PORTS = {
 }
 # What `up` takes where the caller says nothing and Kafka is its own.
 DEFAULTS_OF_UP = {"BAKVAKT_PARTITIONS": "8", "BAKVAKT_REPLICATION": "1"}
-DEMONSTRATION = Path(__file__).with_name("demonstration.jsonl")
 
 # With which a service ends that does not accept its configuration: trying again changes nothing.
 CONFIG_ERROR_STATUS = 2
@@ -52,6 +52,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What `up` was asked for."""
 
     simulate: bool = True
+    emus: int = DEFAULT_EMUS
+    """Of the simulated fleet."""
+    rate: float = DEFAULT_RATE
+    """Alarms that it sends each second."""
     instances: Mapping[str, int] = {}
     """Of a service; one where nothing is said."""
     screen: bool = True
@@ -170,8 +174,8 @@ class Supervisor:
 
     def _start_simulator(self) -> None:
         if self._options.simulate:
-            arguments = ("simulate", "--from", str(DEMONSTRATION), "--rate", "2")
-            program = self._python("simulator", "deploy.cli", *arguments)
+            fleet = ("--emus", str(self._options.emus), "--rate", str(self._options.rate))
+            program = self._python("simulator", "deploy.cli", "simulate", *fleet)
             self._add(program, kind="simulator", service="simulator", port=None).keep_running()
 
     async def _until_ready(self) -> None:

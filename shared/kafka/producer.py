@@ -157,6 +157,14 @@ class PlainProducer(_Producer):
     def __init__(self, kafka: str) -> None:
         super().__init__(make_producer(kafka))
 
+    async def partitions_of(self, topic: str) -> int:
+        """How many partitions the topic has; raises TransactionError where Kafka does not say."""
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                return len(await self._client.partitions_for(topic))
+        except (KafkaError, TimeoutError) as error:
+            raise TransactionError(repr(error)) from error
+
     async def send(self, outgoing: Iterable[Outgoing]) -> None:
         """Return once Kafka has all of `outgoing` (acks=all).
 
