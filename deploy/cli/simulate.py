@@ -17,7 +17,15 @@ from deploy.cli.feed import Fed, feed_file, feed_kafka
 from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE, DEFAULT_SEED
 from deploy.simulator.fleet import make_fleet
 from deploy.simulator.pace import Pace, check_rate, parse_duration
-from deploy.simulator.replay import Line, Replay, Source, check_reports, read_fleet, split_lines
+from deploy.simulator.replay import (
+    BadLine,
+    Line,
+    Replay,
+    Source,
+    check_reports,
+    read_fleet,
+    split_lines,
+)
 from deploy.simulator.stream import Stream
 from shared.documents.emu import EmuRecord, encode_emu_record
 from shared.errors import ConfigError, TransactionError
@@ -112,11 +120,13 @@ def simulate(  # noqa: PLR0917 - options of the command line
         _print(records)
         return
     made = _source(asked, records)
-    fed = Fed()
-    if target is None:
-        _send(asked, made, fed)
-    else:
-        _write(asked, made, fed, target)
+    try:
+        if target is None:
+            _send(asked, made)
+        else:
+            _write(asked, made, target)
+    except BadLine as error:
+        _stop_if(iter([f"{source} has changed since it was checked: {error}"]), FAILURE_STATUS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +170,9 @@ class Asked:
             yield "--to writes a file, --topic is for Kafka: leave one of them away"
         if self.target not in (None, STDOUT) and not self.source and not self.duration:
             yield "--to needs --for here: a simulated fleet goes on without end"
-        if self.source and self.target and self.source.resolve() == self.target.resolve():
-            yield f"--from and --to are the same file, {self.source}"
+        for read in (self.source, self.fleet):
+            if read and self.target and read.resolve() == self.target.resolve():
+                yield f"--to would write over {read}, which is to be read"
 
     @property
     def pace(self) -> Pace:
@@ -204,23 +215,26 @@ def _lines(file: Path) -> Iterator[Line]:
         _stop_if(iter([f"{file} cannot be read: {error}"]), FAILURE_STATUS)
 
 
-def _send(asked: Asked, source: Source, fed: Fed) -> None:
+def _send(asked: Asked, source: Source) -> None:
+    fed = Fed()
     kafka = os.environ.get("BAKVAKT_KAFKA") or DEFAULT_KAFKA
     configured = os.environ.get("BAKVAKT_INPUT_TOPICS", "").split(",")[0].strip()
     topic = asked.topic or configured or DEFAULT_TOPIC
+    pace = asked.pace
     try:
-        asyncio.run(
-            feed_kafka(source, asked.pace, kafka=kafka, topic=topic, fed=fed, say=_complain)
-        )
+        asyncio.run(feed_kafka(source, pace, kafka=kafka, topic=topic, fed=fed, say=_complain))
     except ConfigError as error:
         _stop_if(iter(error.problems), FAILURE_STATUS)
     except (KafkaError, TransactionError) as error:
         problem = f"Kafka at {kafka}, topic {topic}: {error}. Sent before: {fed.summary()}"
         _stop_if(iter([problem]), FAILURE_STATUS)
     typer.echo(f"Sent to {topic} of {kafka}: {fed.summary()}")
+    if pace.was_late:
+        _complain(f"The rate was not held: {fed.rate:,.1f} of {pace.rate:,g} alarms a second.")
 
 
-def _write(asked: Asked, source: Source, fed: Fed, target: Path) -> None:
+def _write(asked: Asked, source: Source, target: Path) -> None:
+    fed = Fed()
     try:
         if target == STDOUT:
             feed_file(source, asked.pace, sys.stdout.buffer, fed)

@@ -1,35 +1,49 @@
-"""How many alarms must have been sent by now. The time since the start is an argument."""
+"""How many alarms must have been sent by now, and for how long. What time it is, is an argument."""
 
 import math
 import re
-from dataclasses import dataclass
+
+# Being this late is worth a word.
+LATE_S = 1.0
+# Being this late moves the schedule: what is late is not sent in one burst when Kafka comes back.
+MOVE_AFTER_S = 5.0
 
 _DURATION = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 
 
-@dataclass(frozen=True)
 class Pace:
     """So many alarms a second: the first at once, number n after n / rate seconds."""
 
-    rate: float
-    for_s: float = math.inf
-
-    @property
-    def last(self) -> float:
+    def __init__(self, rate: float, for_s: float = math.inf) -> None:
+        self.rate = rate
+        self.last = math.ceil(for_s * rate) if math.isfinite(for_s) else math.inf
         """How many alarms there are in all."""
-        return math.ceil(self.for_s * self.rate) if math.isfinite(self.for_s) else math.inf
+        self.was_late = False
+        """Whether the rate has not been held at some time."""
+        self._started_s = 0.0
 
-    def due(self, elapsed_s: float) -> float:
-        """How many alarms must have been sent `elapsed_s` after the start."""
-        return min(math.floor(elapsed_s * self.rate) + 1, self.last)
+    def begin(self, now_s: float) -> None:
+        """The first alarm is due now."""
+        self._started_s = now_s
 
-    def wait_s(self, sent: int, elapsed_s: float) -> float:
+    def due(self, now_s: float) -> float:
+        """How many alarms must have been sent."""
+        return min(math.floor((now_s - self._started_s) * self.rate) + 1, self.last)
+
+    def wait_s(self, sent: int, now_s: float) -> float:
         """How long until the next one is due, when `sent` have been sent; 0 when it is due already."""
-        return max(0.0, sent / self.rate - elapsed_s)
+        return max(0.0, -self.late_s(sent, now_s))
 
-    def late_s(self, sent: int, elapsed_s: float) -> float:
+    def late_s(self, sent: int, now_s: float) -> float:
         """How late the next one is; below 0: it is not due yet."""
-        return elapsed_s - sent / self.rate
+        return now_s - self._started_s - sent / self.rate
+
+    def catch_up(self, sent: int, now_s: float) -> None:
+        """Note being late; move the schedule when it is too late to make up for it."""
+        late_s = self.late_s(sent, now_s)
+        self.was_late = self.was_late or late_s > LATE_S
+        if late_s > MOVE_AFTER_S:
+            self._started_s += late_s
 
 
 def check_rate(rate: float) -> None:

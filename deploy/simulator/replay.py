@@ -18,6 +18,10 @@ CLOCK_FIELD = "at"
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+class BadLine(ValueError):
+    """A line holds no report; says what is wrong with it."""
+
+
 class Line(NamedTuple):
     """One line of a file that is not empty."""
 
@@ -62,7 +66,7 @@ def check_reports(
         is_empty = False
         try:
             reports = _read(line)
-        except ValueError as error:
+        except BadLine as error:
             yield f"{name}, line {line.number}: {error}"
             continue
         for emu_id in dict.fromkeys(report.emu_id for report in reports):
@@ -122,7 +126,7 @@ class Replay:
         self._restamp = restamp
 
     def next(self) -> Record | None:
-        """None: the file has ended. Raises ValueError for a line that `check_reports` does not accept."""
+        """None: the file has ended. Raises BadLine for what `check_reports` does not accept."""
         line = next(self._lines, None)
         if line is None:
             return None
@@ -154,13 +158,13 @@ def _read(line: Line) -> list[_Report]:
         else:
             reports = [_decode_report(line.content)]
     except msgspec.ValidationError as error:
-        raise ValueError(
+        raise BadLine(
             f"no report: {error}; a report is a JSON object with an `emu_id`, a text that is not empty"
         ) from error
     except _NOT_JSON as error:
-        raise ValueError(_not_json(line, error)) from error
+        raise BadLine(_not_json(line, error)) from error
     if not reports:
-        raise ValueError("the list holds no report")
+        raise BadLine("the list holds no report")
     return reports
 
 

@@ -1,0 +1,105 @@
+"""`simulate` on a real Kafka: what it says that it has sent is what has arrived."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.local.state import ROOT
+from shared.kafka.partition import partition_of
+from shared.kafka.topics import apply_topics
+from tests.conditions import until
+from tests.kafka_log import Record, read_topic
+from tests.unit.simulated_reports import reports_in
+
+PARTITIONS = 3
+SENT = re.compile(r"Sent to \S+ of \S+: ([\d,]+) alarms in ([\d,]+) records")
+
+
+def start(kafka: str, *arguments: object) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "deploy.cli", "simulate", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "BAKVAKT_KAFKA": kafka},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: "subprocess.Popen[str]") -> tuple[int, int]:
+    """How many alarms and records it says that it has sent."""
+    said, complaints = process.communicate(timeout=60)
+    assert process.returncode == 0, complaints
+    match = SENT.search(said)
+    assert match, said
+    alarms, records = (int(figure.replace(",", "")) for figure in match.groups())
+    return alarms, records
+
+
+def count(records: Sequence[Record]) -> tuple[int, int]:
+    reports = [report for record in records for report in reports_in(record.value or b"")]
+    return sum(len(report.get("registers", "1")) for report in reports), len(records)
+
+
+async def input_topic(kafka: str, prefix: str) -> str:
+    topic = f"{prefix}-reports"
+    await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1, inputs=(topic,))
+    return topic
+
+
+async def test_as_much_arrives_as_is_said_in_each_emu_s_order(kafka: str, prefix: str) -> None:
+    topic = await input_topic(kafka, prefix)
+    said = end(start(kafka, "--rate", 20_000, "--emus", 50, "--for", "1s", "--topic", topic))
+    records = await read_topic(kafka, topic)
+    assert count(records) == said
+    assert 20_000 <= said[0] < 20_020  # the last record may hold more than one alarm
+    newest: dict[str, tuple[int, int]] = {}
+    for record in records:
+        assert record.key is not None
+        assert record.partition == partition_of(record.key.decode(), PARTITIONS)
+        for report in reports_in(record.value or b""):
+            assert report["emu_id"] == record.key.decode()
+            if "seq" in report:
+                number = (report["boot"], report["seq"])
+                assert number > newest.get(report["emu_id"], (0, 0))
+                newest[report["emu_id"]] = number
+    assert newest
+
+
+async def test_a_signal_ends_it_and_what_it_has_sent_has_arrived(kafka: str, prefix: str) -> None:
+    topic = await input_topic(kafka, prefix)
+    process = start(kafka, "--rate", 200, "--topic", topic)
+    await until(lambda: read_topic(kafka, topic))
+    process.send_signal(signal.SIGTERM)
+    said = end(process)
+    assert count(await read_topic(kafka, topic)) == said
+
+
+async def test_a_file_is_sent_as_it_is(kafka: str, prefix: str, tmp_path: Path) -> None:
+    topic = await input_topic(kafka, prefix)
+    lines = [
+        b'{"emu_id":"emu-1","at":"2026-11-22T10:00:00.000Z","n":1}',
+        b'[{"emu_id":"emu-2","at":"2026-11-22T10:00:00.000Z"},{"emu_id":"emu-1","at":"no time"}]',
+        b'{"emu_id":"emu-1"}',
+    ]
+    file = tmp_path / "reports.jsonl"
+    file.write_bytes(b"\n".join(lines))
+    assert end(start(kafka, "--from", file, "--rate", 50, "--topic", topic)) == (4, 3)
+    records = await read_topic(kafka, topic)
+    values = {record.value: record.key for record in records}
+    assert values[lines[0]] == b"emu-1"
+    assert values[lines[1]] == b"emu-2"
+    (stamped,) = values.keys() - set(lines)
+    assert set(json.loads(stamped or b"")) == {"at", "emu_id"}
+
+
+async def test_a_topic_that_is_not_there_is_named(kafka: str, prefix: str) -> None:
+    process = start(kafka, "--for", "1s", "--topic", f"{prefix}-none")
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert complaints.startswith(f"input topic {prefix}-none is not there")
+    assert "Traceback" not in complaints
