@@ -226,7 +226,8 @@ def _send(asked: Asked, source: Source) -> None:
     except ConfigError as error:
         _stop_if(iter(error.problems), FAILURE_STATUS)
     except (KafkaError, TransactionError) as error:
-        problem = f"Kafka at {kafka}, topic {topic}: {error}. Sent before: {fed.summary()}"
+        before = f" Before that it took {fed.summary()}." if fed.alarms else ""
+        problem = f"Kafka at {kafka}, topic {topic}: {error}.{before}"
         _stop_if(iter([problem]), FAILURE_STATUS)
     typer.echo(f"Sent to {topic} of {kafka}: {fed.summary()}")
     if pace.was_late:

@@ -186,6 +186,14 @@ def test_down_ends_what_a_killed_up_has_left(bakvakt: Bakvakt) -> None:
     assert not any(process.is_alive() for process in processes)
 
 
+@pytest.mark.parametrize("option", [("--rate", "0"), ("--rate", "-1"), ("--emus", "0")])
+def test_a_fleet_that_cannot_be_is_refused(bakvakt: Bakvakt, option: tuple[str, str]) -> None:
+    refused = bakvakt("up", "--detach", *option)
+    assert refused.returncode == 2
+    assert option[0] in refused.stderr
+    assert bakvakt.state_directory.read() is None
+
+
 @pytest.mark.parametrize("scale", ["classifier", "classifier=0", "kafka=2"])
 def test_a_wrong_scale_is_refused(bakvakt: Bakvakt, scale: str) -> None:
     refused = bakvakt("up", "--detach", "--scale", scale)
