@@ -4,9 +4,9 @@ import json
 from collections import defaultdict
 from typing import Any, Literal, NamedTuple, cast
 
+from shared.catalogue import load_catalogue
+
 Told = Literal["raised", "repeated", "cleared", "quiet"]
-# Registers whose word is one code's value, and those whose word is how grave the only code is.
-ENUMS = {"ConFail", "vebus/VebusError", "battery/ErrorCode"}
 
 
 class Statement(NamedTuple):
@@ -26,6 +26,7 @@ class Reader:
         """Codes, by EMU and component."""
         self.shapes: defaultdict[str, set[str]] = defaultdict(set)
         """In which each EMU has reported."""
+        self._registers = load_catalogue().registers
 
     def read(self, value: bytes) -> list[Statement]:
         """One Kafka value, whatever its shape."""
@@ -47,22 +48,21 @@ class Reader:
     def _read_register(
         self, emu_id: str, model: str, point: str, component: str, bits: int
     ) -> list[Statement]:
-        register = f"sunspec:{model}.{point}" if model.isdecimal() else f"{model}:{point}"
-        if point in ENUMS:
-            codes = {f"{register}.{bits}"} if bits else set[str]()
-        elif "/Alarms/" in point:
-            codes = {register} if bits else set[str]()
-        else:
-            codes = {f"{register}.{bit}" for bit in range(bits.bit_length()) if bits >> bit & 1}
+        register = self._registers.find(model, point)
+        assert ":" in register.code, f"{model} {point} is no register of the catalogue"
+        active = register.read(bits)
+        assert active is not None, f"{model} {point} is never absent"
+        assert bits == 0 or active, f"{model} {point}: what {bits} says is reserved"
+        codes = {code for code, _ in active}
         place = (emu_id, component)
         stood = {
             code
             for code in self._standing[place]
-            if code == register or code.rpartition(".")[0] == register
+            if register.code in (code, code.rpartition(".")[0])
         }
         said = [self._say(place, code, stands=False) for code in sorted(stood - codes)]
         said += [self._say(place, code, stands=True) for code in sorted(codes)]
-        return said or [Statement("quiet", emu_id, component, register)]
+        return said or [Statement("quiet", emu_id, component, register.code)]
 
     def _say(self, place: tuple[str, str], code: str, *, stands: bool) -> Statement:
         standing = self._standing[place]
