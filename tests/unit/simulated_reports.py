@@ -32,6 +32,10 @@ class Reader:
         """One Kafka value, whatever its shape."""
         return [statement for report in reports_in(value) for statement in self._read(report)]
 
+    def stands(self, emu_id: str, code: str) -> bool:
+        """Anywhere at the EMU."""
+        return any(code in codes for (each, _), codes in self._standing.items() if each == emu_id)
+
     def _read(self, report: dict[str, Any]) -> list[Statement]:
         emu_id = report["emu_id"]
         if report["type"] == "registers":

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -219,30 +220,76 @@ def test_moving_the_start_moves_what_is_still_to_come() -> None:
     assert from_rfc3339(report["at"]) == START_MS + 3_600_000 + sent * 1000
 
 
-def test_the_steps_of_an_incident_come_at_their_times() -> None:
-    """Of one EMU: the low battery 20 s before the lost BMS. Of a site: all its EMUs within a second."""
-    fleet = {record.emu_id: record for record in make_fleet(1, 200)}
+class Times(NamedTuple):
+    """When conditions of one code rose and went."""
+
+    raised: list[tuple[float, str]]
+    cleared: list[tuple[float, str]]
+
+
+@pytest.fixture(scope="module")
+def times() -> dict[str, Times]:
+    """By code, (time in s, EMU) of each change in 20 minutes of 200 EMUs."""
+    found: dict[str, Times] = {}
     reader = Reader()
-    low_since: dict[str, float] = {}
-    lost: dict[str, list[tuple[float, str]]] = {}
-    lost_bms = 0
     sent = 0
     for record in stream(emus=200, alarms=60_000):
-        now_s = sent / 50
-        sent += record.alarms
         for told, emu_id, _, code in reader.read(record.value):
-            if told == "raised" and code == "victron:battery/Alarms/LowVoltage":
-                low_since[emu_id] = now_s
-            elif told == "raised" and code == "victron:battery/Alarms/BmsCable":
-                assert now_s - low_since[emu_id] == pytest.approx(20, abs=1)
-                lost_bms += 1
-            elif told == "raised" and code == "sunspec:701.Alrm.4":
-                lost.setdefault(fleet[emu_id].site_id, []).append((now_s, emu_id))
-    assert lost_bms > 0
-    together = [times for times in lost.values() if len(times) > 1]
+            if told in ("raised", "cleared"):
+                changes = found.setdefault(code, Times([], []))
+                (changes.raised if told == "raised" else changes.cleared).append(
+                    (sent / 50, emu_id)
+                )
+        sent += record.alarms
+    return found
+
+
+def test_the_low_battery_comes_20_s_before_the_lost_bms_and_stays_longer(
+    times: dict[str, Times],
+) -> None:
+    low, lost = times["victron:battery/Alarms/LowVoltage"], times["victron:battery/Alarms/BmsCable"]
+    assert lost.cleared
+    for after_s, earlier, later in (
+        (20, low.raised, lost.raised),
+        (100, lost.raised, lost.cleared),
+        (25, lost.cleared, low.cleared),
+    ):
+        for (first_s, first_emu), (then_s, then_emu) in zip(earlier, later, strict=False):
+            assert first_emu == then_emu
+            assert then_s - first_s == pytest.approx(after_s, abs=1)
+
+
+def test_a_site_loses_its_grid_together(times: dict[str, Times]) -> None:
+    fleet = {record.emu_id: record for record in make_fleet(1, 200)}
+    together = 0
+    for began_s, first in times["sunspec:701.Alrm.4"].raised:
+        site = {each for each in fleet if fleet[each].site_id == fleet[first].site_id}
+        near = {
+            emu_id
+            for at_s, emu_id in times["sunspec:701.Alrm.4"].raised
+            if abs(at_s - began_s) < 2 and emu_id in site
+        }
+        assert near == site
+        together += len(near) > 1
     assert together
-    for times in together:
-        first_s = times[0][0]
-        near = {emu_id for now_s, emu_id in times if now_s - first_s < 2}
-        site_id = fleet[times[0][1]].site_id
-        assert near == {each for each, record in fleet.items() if record.site_id == site_id}
+
+
+@pytest.mark.parametrize(("emus", "rate"), [(1, 20), (10, 20), (200, 2_000)])
+def test_an_emu_is_in_one_incident_at_most_and_few_are_in_any(emus: int, rate: float) -> None:
+    fleet = make_fleet(1, emus)
+    of_incidents = [
+        set[str]().union(*({each.code or "", *each.codes} for each in incident.conditions))
+        for incident in load_incidents()
+    ]
+    any_of_them = set[str]().union(*of_incidents)
+    largest_group = max(Counter(record.area for record in fleet).values())
+    reader = Reader()
+    standing: dict[str, set[str]] = {}
+    for record in stream(emus=emus, rate=rate, alarms=30_000):
+        for told, emu_id, _, code in reader.read(record.value):
+            if code in any_of_them and told == "raised":
+                standing.setdefault(emu_id, set()).add(code)
+                assert any(standing[emu_id] <= each for each in of_incidents)
+            elif told == "cleared" and not reader.stands(emu_id, code):
+                standing.get(emu_id, set[str]()).discard(code)
+        assert sum(map(bool, standing.values())) <= emus / 10 + largest_group
