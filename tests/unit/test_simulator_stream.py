@@ -285,7 +285,7 @@ def test_an_emu_is_in_one_incident_at_most_and_few_are_in_any(emus: int, rate: f
     largest_group = max(Counter(record.area for record in fleet).values())
     reader = Reader()
     standing: dict[str, set[str]] = {}
-    for record in stream(emus=emus, rate=rate, alarms=30_000):
+    for record in stream(emus=emus, rate=rate, alarms=60_000):
         for told, emu_id, _, code in reader.read(record.value):
             if code in any_of_them and told == "raised":
                 standing.setdefault(emu_id, set()).add(code)
