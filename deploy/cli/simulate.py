@@ -4,7 +4,7 @@ import asyncio
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,12 +27,12 @@ from deploy.simulator.replay import (
     split_lines,
 )
 from deploy.simulator.stream import Stream
+from services.ingest.config import IngestSettings
+from shared.config import load
 from shared.documents.emu import EmuRecord, encode_emu_record
 from shared.errors import ConfigError, TransactionError
 from shared.times import from_rfc3339, now_ms
 
-DEFAULT_KAFKA = "127.0.0.1:9092"
-DEFAULT_TOPIC = "emu.alarms"
 STDOUT = Path("-")
 
 # Enough to see what is wrong with a file.
@@ -126,7 +126,7 @@ def simulate(  # noqa: PLR0917 - options of the command line
         else:
             _write(asked, made, target)
     except BadLine as error:
-        _stop_if(iter([f"{source} has changed since it was checked: {error}"]), FAILURE_STATUS)
+        _stop_if([f"{source} has changed since it was checked: {error}"], FAILURE_STATUS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +191,7 @@ def _fleet(asked: Asked) -> list[EmuRecord]:
     if asked.fleet is None:
         return make_fleet(asked.seed_or_default, asked.emus or DEFAULT_EMUS)
     records, problems = read_fleet(str(asked.fleet), _lines(asked.fleet))
-    _stop_if(iter(problems), FAILURE_STATUS)
+    _stop_if(problems, FAILURE_STATUS)
     return records
 
 
@@ -208,27 +208,30 @@ def _lines(file: Path) -> Iterator[Line]:
     """Read as it is needed: files are read twice, once to check them, and held at no time."""
     try:
         if file.exists() and not file.is_file():
-            _stop_if(iter([f"{file} cannot be read twice: it is no ordinary file"]), FAILURE_STATUS)
+            _stop_if([f"{file} cannot be read twice: it is no ordinary file"], FAILURE_STATUS)
         with file.open("rb") as raw_lines:
             yield from split_lines(raw_lines)
     except OSError as error:
-        _stop_if(iter([f"{file} cannot be read: {error}"]), FAILURE_STATUS)
+        _stop_if([f"{file} cannot be read: {error}"], FAILURE_STATUS)
 
 
 def _send(asked: Asked, source: Source) -> None:
     fed = Fed()
-    kafka = os.environ.get("BAKVAKT_KAFKA") or DEFAULT_KAFKA
-    configured = os.environ.get("BAKVAKT_INPUT_TOPICS", "").split(",")[0].strip()
-    topic = asked.topic or configured or DEFAULT_TOPIC
     pace = asked.pace
+    try:
+        settings = load(IngestSettings, os.environ, "ingest")
+    except ConfigError as error:
+        _stop_if(error.problems, USAGE_STATUS)
+        return
+    kafka, topic = settings.kafka, asked.topic or settings.input_topics[0]
     try:
         asyncio.run(feed_kafka(source, pace, kafka=kafka, topic=topic, fed=fed, say=_complain))
     except ConfigError as error:
-        _stop_if(iter(error.problems), FAILURE_STATUS)
+        _stop_if(error.problems, FAILURE_STATUS)
     except (KafkaError, TransactionError) as error:
         before = f" Before that it took {fed.summary()}." if fed.alarms else ""
         problem = f"Kafka at {kafka}, topic {topic}: {error}.{before}"
-        _stop_if(iter([problem]), FAILURE_STATUS)
+        _stop_if([problem], FAILURE_STATUS)
     typer.echo(f"Sent to {topic} of {kafka}: {fed.summary()}")
     if pace.was_late:
         _complain(f"The rate was not held: {fed.rate:,.1f} of {pace.rate:,g} alarms a second.")
@@ -246,7 +249,7 @@ def _write(asked: Asked, source: Source, target: Path) -> None:
     except BrokenPipeError:  # whoever read it has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        _stop_if(iter([f"{target} cannot be written: {error}"]), FAILURE_STATUS)
+        _stop_if([f"{target} cannot be written: {error}"], FAILURE_STATUS)
     typer.echo(f"Written to {target}: {fed.summary()}", err=True)
 
 
@@ -255,10 +258,11 @@ def _print(records: list[EmuRecord]) -> None:
         typer.echo(encode_emu_record(record))
 
 
-def _stop_if(problems: Iterator[str], status: int) -> None:
+def _stop_if(problems: Iterable[str], status: int) -> None:
     """Say what is wrong, the first of it where it is much, and end; go on where nothing is."""
-    shown = list(islice(problems, SHOWN_PROBLEMS))
-    more = sum(1 for _ in problems)
+    left = iter(problems)
+    shown = list(islice(left, SHOWN_PROBLEMS))
+    more = sum(1 for _ in left)
     for problem in shown:
         _complain(problem)
     if more:

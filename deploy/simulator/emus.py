@@ -14,6 +14,9 @@ from deploy.simulator.draw import Draw
 from deploy.simulator.products import RegisterLayout, Shape, components_of
 from shared.documents.emu import EmuRecord
 
+# In Victron's registers of one alarm each: 0 no alarm, 1 warning, 2 alarm.
+ALARM_LEVEL = 2
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -75,6 +78,7 @@ class SimulatedEmu:
             self.conditions[component, code] = found
             if recurring:
                 self.recurring.append(found)
+            self._connect(found, component, code)
         return found
 
     def change(self, condition: Condition, stands: bool, at: bytes) -> Record:
@@ -94,6 +98,9 @@ class SimulatedEmu:
         """The EMU itself starts anew."""
         self.boot += 1
         self._head = self._make_head()
+
+    def _connect(self, condition: Condition, component: str, code: str) -> None:
+        """To the register that holds it, if one does."""
 
     def _report(self, condition: Condition, at: bytes) -> bytes:
         body = condition.raised if condition.stands else condition.cleared
@@ -176,20 +183,6 @@ class RegistersEmu(SimulatedEmu):
         self._all: bytes | None = None
         """All registers encoded; None: one has changed since."""
 
-    def condition(
-        self,
-        component: str,
-        code: str,
-        *,
-        value: float | None = None,
-        unit: str | None = None,
-        recurring: bool = False,
-    ) -> Condition:
-        found = super().condition(component, code, value=value, unit=unit, recurring=recurring)
-        if not found.word:
-            found.register, found.word = self._place_of(component, code)
-        return found
-
     def change(self, condition: Condition, stands: bool, at: bytes) -> Record:
         register = condition.register
         if register is None:
@@ -213,16 +206,15 @@ class RegistersEmu(SimulatedEmu):
     def _encode(self, registers: bytes, at: bytes) -> bytes:
         return b'%b"at":"%b","registers":[%b]}' % (self._registers_head, at, registers)
 
-    def _place_of(self, component: str, code: str) -> tuple[_Register | None, int]:
+    def _connect(self, condition: Condition, component: str, code: str) -> None:
         """`foxess:fault1.3` is bit 3 of fault1; `victron:battery/Alarms/LowSoc` is value 2 of itself."""
-        register = self._by_code.get((component, code))
-        if register is not None:
-            return register, 2
         name, _, number = code.rpartition(".")
-        register = self._by_code.get((component, name))
-        if register is None:
-            return None, -1
-        return register, 1 << int(number) if register.form == "bits" else int(number)
+        if (register := self._by_code.get((component, code))) is not None:
+            condition.register, condition.word = register, ALARM_LEVEL
+        elif (register := self._by_code.get((component, name))) is not None:
+            is_bit = register.form == "bits"
+            condition.register = register
+            condition.word = 1 << int(number) if is_bit else int(number)
 
 
 def make_simulated(

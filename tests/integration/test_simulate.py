@@ -1,5 +1,6 @@
 """`simulate` on a real Kafka: what it says that it has sent is what has arrived."""
 
+import asyncio
 import json
 import os
 import re
@@ -8,13 +9,20 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deploy.local.state import ROOT
+from services.classifier.config import ClassifierSettings
+from services.classifier.main import ClassifierService
+from services.ingest.config import IngestSettings
+from services.ingest.main import IngestService
+from shared.catalogue import load_catalogue
 from shared.kafka.partition import partition_of
-from shared.kafka.topics import apply_topics
+from shared.kafka.topics import Topics, apply_topics
 from tests.conditions import until
-from tests.kafka_log import Record, read_topic
-from tests.unit.simulated_reports import reports_in
+from tests.integration.services import running
+from tests.kafka_log import Record, documents, read_topic
+from tests.unit.simulated_reports import Reader, reports_in
 
 PARTITIONS = 3
 SENT = re.compile(r"Sent to \S+ of \S+: ([\d,]+) alarms in ([\d,]+) records")
@@ -77,6 +85,47 @@ async def test_a_signal_ends_it_and_what_it_has_sent_has_arrived(kafka: str, pre
     process.send_signal(signal.SIGTERM)
     said = end(process)
     assert count(await read_topic(kafka, topic)) == said
+
+
+async def test_what_stands_in_the_fleet_is_what_stands_as_faults(kafka: str, prefix: str) -> None:
+    topic = await input_topic(kafka, prefix)
+    common: dict[str, Any] = {
+        "kafka": kafka,
+        "prefix": prefix,
+        "partitions": PARTITIONS,
+        "replication": 1,
+        "session_timeout_ms": 6000,
+    }
+    catalogue, topics = load_catalogue(), Topics(prefix)
+    ingest = IngestService(IngestSettings(**common, input_topics=(topic,)), catalogue)
+    classifier = ClassifierService(ClassifierSettings(**common), catalogue)
+    async with running(ingest, classifier):
+        said = await asyncio.to_thread(
+            end, start(kafka, "--rate", 3_000, "--emus", 60, "--for", "2s", "--topic", topic)
+        )
+        assert said[0] >= 6_000
+        reader = Reader()
+        for record in await read_topic(kafka, topic):
+            reader.read(record.value or b"")
+        assert len(reader.standing) > 10
+
+        async def same() -> bool:
+            return await standing_faults(kafka, topics) == reader.standing
+
+        await until(same, timeout_s=30)
+    assert await read_topic(kafka, topics.dead_letters) == []
+
+
+async def standing_faults(kafka: str, topics: Topics) -> set[tuple[str, str, str]]:
+    """By the newest revision of each."""
+    newest = {
+        fault["fault_id"]: fault for fault in documents(await read_topic(kafka, topics.faults))
+    }
+    return {
+        (fault["emu_id"], fault["component"], fault["code"])
+        for fault in newest.values()
+        if fault["state"] == "open"
+    }
 
 
 async def test_a_file_is_sent_as_it_is(kafka: str, prefix: str, tmp_path: Path) -> None:

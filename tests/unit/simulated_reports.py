@@ -32,6 +32,11 @@ class Reader:
         """One Kafka value, whatever its shape."""
         return [statement for report in reports_in(value) for statement in self._read(report)]
 
+    @property
+    def standing(self) -> set[tuple[str, str, str]]:
+        """(EMU, component, code) of all that stands."""
+        return {(*place, code) for place, codes in self._standing.items() for code in codes}
+
     def stands(self, emu_id: str, code: str) -> bool:
         """Anywhere at the EMU."""
         return any(code in codes for (each, _), codes in self._standing.items() if each == emu_id)
