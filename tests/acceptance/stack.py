@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -143,9 +143,13 @@ class Stack:
 
 @contextmanager
 def started(
-    directory: Path, servers: RunningServers, prefix: str, settings: Mapping[str, str]
+    directory: Path,
+    servers: RunningServers,
+    prefix: str,
+    settings: Mapping[str, str],
+    fleet: Sequence[str] = ("--no-simulator",),
 ) -> Generator[Stack]:
-    """`up --detach --no-simulator` on `servers`, with topics and a database of its own; then `down`."""
+    """`up --detach` on `servers`, with topics and a database of its own; then `down`."""
     asyncio.run(
         apply_topics(
             servers.kafka,
@@ -170,7 +174,7 @@ def started(
             **settings,
         },
     )
-    up = bakvakt("up", "--detach", "--no-simulator")
+    up = bakvakt("up", "--detach", *fleet)
     try:
         assert up.returncode == 0, up.stdout + up.stderr
         yield Stack(bakvakt, servers.kafka, prefix)
