@@ -5,7 +5,8 @@ BakvaktError
 ├── RecordError        bytes that are not what they should be: a dead letter
 ├── FencedError        somebody else owns this partition now: wait for proof of membership
 ├── ReadError          Kafka cannot be read from: build the task anew
-├── TransactionError   a transaction failed or its outcome is unknown: build the task anew
+├── TransactionError   a transaction failed: build the task anew
+│   └── OutcomeUnknown nobody knows whether it was committed: as well; the next InitProducerId settles it
 ├── OwnershipError     stored state is not what this owner last wrote: build the task anew
 └── TooManyFailures    rules of ours fail on too many records: the partition waits
 """
@@ -43,9 +44,15 @@ class FencedError(BakvaktError):
 
 
 class TransactionError(BakvaktError):
-    """A Kafka transaction failed, or nobody knows whether it was committed."""
+    """A Kafka transaction failed."""
 
     reason = "transaction"
+
+
+class OutcomeUnknown(TransactionError):
+    """Nobody knows yet whether a Kafka transaction was committed."""
+
+    reason = "outcome_unknown"
 
 
 class ReadError(BakvaktError):

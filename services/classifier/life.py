@@ -214,11 +214,12 @@ def _publish(change: FaultChange, condition: Condition, now_ms: int, catalogue: 
         condition, revision=condition.revision + 1, published_ms=now_ms, publish_at_ms=None
     )
     row = catalogue.look_up(condition.code, condition.level)
-    fault = _make_fault(change, condition, row, catalogue.version)
+    fault = make_fault(change, condition, row, catalogue.version)
     return Turn(change, condition, (fault,))
 
 
-def _make_fault(change: FaultChange, condition: Condition, row: Row, version: str) -> Fault:
+def make_fault(change: FaultChange, condition: Condition, row: Row, version: str) -> Fault:
+    """The document of the condition's newest revision."""
     cleared_at_ms = condition.cleared_at_ms
     return Fault(
         fault_id=condition.fault_id,

@@ -8,10 +8,11 @@ from typing import NoReturn
 from aiohttp import web
 
 from services.classifier.config import ClassifierSettings
-from services.classifier.task import ClassifierTask
+from services.classifier.task import ClassifierState
 from shared.catalogue import Catalogue
 from shared.catalogue.settings import load_with_catalogue
 from shared.failures import FailureLimit
+from shared.kafka.exactly_once import CommitSlots, ExactlyOnceTask
 from shared.kafka.group import Group
 from shared.kafka.ready import wait_for_kafka
 from shared.kafka.topics import Topics
@@ -30,7 +31,10 @@ class ClassifierService:
         self.port = settings.port
         self.log = settings.log
         self._group: Group | None = None
+        self._topics = Topics(settings.prefix)
+        self._group_name = f"{settings.prefix}.classifier"
         self._failures = defaultdict[int, FailureLimit](FailureLimit)
+        self._slots = CommitSlots()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Member of the group that shares the partitions of `bakvakt.alarms` out."""
@@ -39,8 +43,8 @@ class ClassifierService:
             return
         self._group = Group(
             settings.kafka,
-            f"{settings.prefix}.classifier",
-            Topics(settings.prefix).alarms,
+            self._group_name,
+            self._topics.alarms,
             self._build_task,
             session_timeout_ms=settings.session_timeout_ms,
         )
@@ -59,8 +63,16 @@ class ClassifierService:
         """None of its own yet."""
         return ()
 
-    def _build_task(self, partition: int) -> ClassifierTask:
-        return ClassifierTask(self._settings, self._catalogue, self._failures[partition])
+    def _build_task(self, partition: int) -> ExactlyOnceTask:
+        return ExactlyOnceTask(
+            self._settings.kafka,
+            self._group_name,
+            changelog=self._topics.classifier_state,
+            state=ClassifierState(
+                self._settings, self._catalogue, self._failures[partition], partition
+            ),
+            slots=self._slots,
+        )
 
 
 def build(environ: Mapping[str, str]) -> ClassifierService:

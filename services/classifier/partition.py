@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from services.classifier.conditions import ChangedConditions, Conditions
 from services.classifier.judge import Outcome, judge_edge, judge_ruling, judge_snapshot, wake
+from services.classifier.plain import judge_plainly
 from services.classifier.state import (
     META_KEY,
     Condition,
@@ -34,6 +35,9 @@ _NEW_EMU = Emu()
 # Many reopen windows may end together, such as those of a site that came back, and a snapshot may open many
 # faults: 5,000 of them are some 0.1 s of the event loop and a transaction of ordinary size.
 MAX_FAULTS = 5_000
+URGENT_GRADES = ("A", "B")
+# These are told late on purpose: nobody waits for them.
+UNHURRIED = ("repeated", "closed")
 
 
 class ChangelogEntry(NamedTuple):
@@ -121,21 +125,26 @@ class Batch:
         self.emus: dict[str, Emu] = {}
         self.faults: list[Fault] = []
         self.verdicts = Counter[str]()
+        self.urgent = False
+        """Whether somebody may be paged for one of the faults, or need not be paged any more."""
 
     @property
     def changes_state(self) -> bool:
         """Whether anything but the offset and the time has changed."""
-        return bool(self.conditions.changes or self.emus or self.faults)
+        return bool(self.conditions.changes or self.emus)
 
     def judge(self, record: InternalRecord) -> None:
         """One record; `follow_clock` to its receipt must have gone before.
 
         All or nothing: where a rule raises, no part of the record's outcome is staged.
         """
-        outcome = self._judge(record)
-        self._take(outcome)
-        if outcome.emu is not None:
-            self.emus[record.emu_id] = outcome.emu
+        self._take_all(record, self._judge(record))
+
+    def judge_plainly(self, record: InternalRecord) -> None:
+        """As `judge`, where a rule of it raises: by the catalogue's grade, without rules."""
+        emu, conditions = self._emu(record.emu_id), self.conditions.of(record.emu_id)
+        outcome = judge_plainly(emu, conditions, record, self.meta.now_ms, self._catalogue)
+        self._take_all(record, outcome)
 
     def follow_clock(self, now_ms: int) -> bool:
         """Move the task's time to `now_ms`, never back, and wake what is due on the way, in order.
@@ -176,7 +185,7 @@ class Batch:
 
     def _judge(self, record: InternalRecord) -> Outcome:
         now_ms, catalogue = self.meta.now_ms, self._catalogue
-        emu = self.emus.get(record.emu_id) or self._partition.emus.get(record.emu_id, _NEW_EMU)
+        emu = self._emu(record.emu_id)
         conditions = self.conditions.of(record.emu_id)
         match record:
             case Edge():
@@ -188,9 +197,20 @@ class Batch:
                 condition = conditions.get((record.component, record.code))
                 return judge_ruling(emu, condition, record, now_ms, catalogue)
 
+    def _emu(self, emu_id: str) -> Emu:
+        return self.emus.get(emu_id) or self._partition.emus.get(emu_id, _NEW_EMU)
+
+    def _take_all(self, record: InternalRecord, outcome: Outcome) -> None:
+        self._take(outcome)
+        if outcome.emu is not None:
+            self.emus[record.emu_id] = outcome.emu
+
     def _take(self, outcome: Outcome) -> None:
         self.verdicts[outcome.verdict] += 1
-        self.faults += outcome.faults
+        for fault in outcome.faults:
+            self.faults.append(fault)
+            if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:
+                self.urgent = True
         for condition in outcome.conditions:
             before = self.conditions.put(condition)
             if before is None or before.wake_at_ms != condition.wake_at_ms:

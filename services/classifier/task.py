@@ -1,150 +1,137 @@
-"""One partition of the alarms: exactly once from `bakvakt.alarms` to `bakvakt.faults`."""
+"""One partition of the alarms: records decoded and checked, judged, and what has to be written for it.
 
-import time
-from collections import deque
+Reading and committing exactly once is `shared.kafka.exactly_once`.
+"""
+
 from collections.abc import Iterator
 
 import msgspec
 import structlog
-from aiokafka import TopicPartition
 
 from services.classifier.config import ClassifierSettings
-from services.classifier.metrics import (
-    ALARMS,
-    COMMIT_SECONDS,
-    FAULTS,
-    FAULTS_OPEN,
-    RESTORE_SECONDS,
-)
-from services.classifier.partition import Batch, Partition
+from services.classifier.metrics import ALARMS, FAULTS, FAULTS_OPEN
+from services.classifier.partition import Partition
 from shared.catalogue import Catalogue
 from shared.documents.dead_letter import DeadLetter, make_dead_letter
 from shared.documents.fault import GRADES, encode_fault
 from shared.documents.internal import InternalRecord, decode_internal
 from shared.errors import RecordError
 from shared.failures import RULE_FAILED, FailureLimit
-from shared.kafka.group import Ownership
+from shared.kafka.pace import Weight
 from shared.kafka.partition import partition_of
-from shared.kafka.producer import FencedProducer, Outgoing, bury
-from shared.kafka.reader import Reader, Record
+from shared.kafka.producer import Outgoing, bury
+from shared.kafka.reader import Record
 from shared.kafka.topics import Topics
 from shared.metrics import DEAD_LETTERS
 from shared.times import now_ms
 
 log = structlog.get_logger()
 
-READ_TIMEOUT_MS = 200
-MAX_BATCH_RECORDS = 5_000
-# Records that change nothing (redeliveries) still move the offset, but not each at once.
-OFFSET_INTERVAL_MS = 1_000
 
-
-class ClassifierTask:
-    """Faults, changelog and input offset of a batch in one transaction; state changes after it.
-
-    Taking over: InitProducerId fences the former owner and settles its open transaction, so the changelog
-    is read to an end that nobody can move; the input is read on from the offset found there.
-    """
+class ClassifierState:
+    """See shared.kafka.exactly_once.State."""
 
     def __init__(
-        self, settings: ClassifierSettings, catalogue: Catalogue, failures: FailureLimit
+        self,
+        settings: ClassifierSettings,
+        catalogue: Catalogue,
+        failures: FailureLimit,
+        partition: int,
     ) -> None:
         self._settings = settings
         self._failures = failures
-        self._topics = Topics(settings.prefix)
+        self._number = partition
         self._partition = Partition(catalogue)
-        self._committed_ms = 0
-        self._failed = False
 
-    async def run(self, ownership: Ownership) -> None:
-        """See shared.kafka.group.PartitionTask."""
-        p = ownership.partition
-        kafka, alarms = self._settings.kafka, ownership.topic_partition
-        transactional_id = f"{self._settings.prefix}.classifier.{self._topics.alarms}.{p}"
-        began_s = time.monotonic()
-        async with FencedProducer(kafka, transactional_id) as producer:
-            await self._restore(p)
-            async with Reader(kafka, {alarms: self._partition.meta.offset}) as reader:
-                RESTORE_SECONDS.observe(time.monotonic() - began_s)
-                # Where it was the rules that stopped the last task, this one has to get past that place.
-                ownership.ready = not self._failures.reached
-                self._tell_open(p)
-                try:
-                    while not ownership.ended:
-                        await self._step(producer, reader, alarms)
-                        # Each time: a former task of this partition, ending late, may have withdrawn it.
-                        self._tell_open(p)
-                        ownership.ready = not self._failures.reached
-                        ownership.processed = self._partition.meta.offset
-                finally:
-                    for grade in GRADES:
-                        FAULTS_OPEN.remove(str(p), grade)
+    @property
+    def offset(self) -> int:
+        return self._partition.meta.offset
 
-    async def _step(self, producer: FencedProducer, reader: Reader, alarms: TopicPartition) -> None:
-        """Read what has come, judge it, commit it; in several batches where very much is due."""
-        read = await reader.read(timeout_ms=READ_TIMEOUT_MS, max_records=MAX_BATCH_RECORDS)
-        records = deque(read)
-        self._failed = False
-        position = await reader.position(alarms)
-        # Where all input is read, time goes on without records.
-        end_ms = reader.read_to_end_ms(alarms, position) or 0
-        finished = False
-        while not finished:
-            batch = self._partition.stage()
-            letters: list[DeadLetter] = []
-            finished = self._judge_all(batch, records, letters) and batch.follow_clock(end_ms)
-            batch.move_offset(records[0].offset if records else position)
-            await self._commit(producer, alarms.partition, batch, letters)
+    @property
+    def ready(self) -> bool:
+        """Where it was the rules that stopped the last task, this one has to get past that place."""
+        return not self._failures.reached
 
-    def _judge_all(self, batch: Batch, records: deque[Record], letters: list[DeadLetter]) -> bool:
-        """Take the records in, one by one; False: the batch is full before the first one that is left."""
-        while records:
-            record = records[0]
-            try:
-                alarm = self._read(record)
-            except RecordError as error:
-                letters.append(self._bury(error, record))
-            else:
-                if not batch.follow_clock(alarm.receipt_ms):
-                    return False
-                if (letter := self._judge(batch, alarm, record)) is not None:
-                    letters.append(letter)
-            records.popleft()
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        self._partition.restore(key, value)
+
+    def restored(self) -> None:
+        self._partition.restored()
+
+    def stage(self) -> "ClassifierBatch":
+        return ClassifierBatch(self._settings, self._number, self._partition, self._failures)
+
+    def tell(self) -> None:
+        for grade in GRADES:
+            open_faults = FAULTS_OPEN.labels(str(self._number), grade)
+            open_faults.set(self._partition.open_by_grade[grade])
+
+    def withdraw(self) -> None:
+        for grade in GRADES:
+            FAULTS_OPEN.remove(str(self._number), grade)
+
+
+class ClassifierBatch:
+    """See shared.kafka.exactly_once.Batch."""
+
+    def __init__(
+        self,
+        settings: ClassifierSettings,
+        number: int,
+        partition: Partition,
+        failures: FailureLimit,
+    ) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.prefix)
+        self._number = number
+        self._partition = partition
+        self._failures = failures
+        self._batch = partition.stage()
+        self._letters: list[DeadLetter] = []
+        self._failed = 0
+
+    @property
+    def weight(self) -> Weight:
+        if self._batch.urgent:
+            return Weight.URGENT
+        if self._batch.faults or self._letters:
+            return Weight.NEWS
+        return Weight.QUIET if self._batch.changes_state else Weight.NOTHING
+
+    def take(self, record: Record) -> bool:
+        try:
+            alarm = self._read(record)
+        except RecordError as error:
+            self._bury(error, record)
+            return True
+        if not self._batch.follow_clock(alarm.receipt_ms):
+            return False
+        self._judge(alarm, record)
         return True
 
-    async def _commit(
-        self, producer: FencedProducer, p: int, batch: Batch, letters: list[DeadLetter]
-    ) -> None:
-        for verdict, count in batch.verdicts.items():
-            ALARMS.labels(verdict).inc(count)
-        if not (batch.changes_state or letters):
-            moved = batch.meta.offset != self._partition.meta.offset
-            if not moved or now_ms() - self._committed_ms < OFFSET_INTERVAL_MS:
-                return
-        self._failures.note(now_ms(), sum(letter.reason == RULE_FAILED for letter in letters))
-        with COMMIT_SECONDS.time():
-            await producer.commit(self._outgoing(p, batch, letters))
-        self._committed_ms = now_ms()
-        self._partition.apply(batch)
-        for fault in batch.faults:
-            FAULTS.labels(fault.change).inc()
+    def follow_clock(self, at_ms: int) -> bool:
+        return self._batch.follow_clock(at_ms)
 
-    async def _restore(self, p: int) -> None:
-        changelog = TopicPartition(self._topics.classifier_state, p)
-        records = 0
-        async with Reader(self._settings.kafka, {changelog: None}) as reader:
-            async for record in reader.records_to_end():
-                records += 1
-                if record.key is not None:
-                    self._partition.restore(record.key, record.value)
-        self._partition.restored()
-        log.info(
-            "partition restored",
-            partition=p,
-            records=records,
-            conditions=len(self._partition.conditions),
-            offset=self._partition.meta.offset,
-        )
+    def write(self, offset: int) -> Iterator[Outgoing]:
+        """Raises TooManyFailures where the partition is to wait for better rules."""
+        self._failures.note(now_ms(), self._failed)
+        self._batch.move_offset(offset)
+        topics, number = self._topics, self._number
+        for fault in self._batch.faults:
+            yield Outgoing(topics.faults, number, fault.fault_id.encode(), encode_fault(fault))
+        for key, value in self._batch.changelog():
+            yield Outgoing(topics.classifier_state, number, key, value)
+        for letter in self._letters:
+            yield bury(letter, topics.dead_letters, number)
+
+    def apply(self) -> None:
+        self._partition.apply(self._batch)
+        for verdict, count in self._batch.verdicts.items():
+            ALARMS.labels(verdict).inc(count)
+        for fault in self._batch.faults:
+            FAULTS.labels(fault.change).inc()
+        for letter in self._letters:
+            DEAD_LETTERS.labels("classifier", letter.reason).inc()
 
     def _read(self, record: Record) -> InternalRecord:
         try:
@@ -158,18 +145,24 @@ class ClassifierTask:
             )
         return alarm
 
-    def _judge(self, batch: Batch, alarm: InternalRecord, record: Record) -> DeadLetter | None:
+    def _judge(self, alarm: InternalRecord, record: Record) -> None:
         try:
-            batch.judge(alarm)
+            self._batch.judge(alarm)
         except Exception as error:
-            if not self._failed:  # one traceback a read is enough: there may be thousands
-                self._failed = True
+            if not self._failed:  # one traceback a batch is enough: there may be thousands
                 log.exception("a rule failed", offset=record.offset)
-            return self._bury(RecordError(RULE_FAILED, repr(error)), record)
-        return None
+            self._failed += 1
+            self._bury(RecordError(RULE_FAILED, f"{error!r}; {self._judge_plainly(alarm)}"), record)
 
-    def _bury(self, error: RecordError, record: Record) -> DeadLetter:
-        DEAD_LETTERS.labels("classifier", error.reason).inc()
+    def _judge_plainly(self, alarm: InternalRecord) -> str:
+        """What has become of it, in words."""
+        try:
+            self._batch.judge_plainly(alarm)
+        except Exception as error:  # noqa: BLE001 - told in the dead letter, beside the first one's traceback
+            return f"it could not be judged by the catalogue alone either: {error!r}"
+        return "it was judged by the catalogue alone"
+
+    def _bury(self, error: RecordError, record: Record) -> None:
         log.error(
             "dead letter",
             reason=error.reason,
@@ -177,17 +170,4 @@ class ClassifierTask:
             partition=record.partition,
             offset=record.offset,
         )
-        return make_dead_letter(error, record)
-
-    def _outgoing(self, p: int, batch: Batch, letters: list[DeadLetter]) -> Iterator[Outgoing]:
-        topics = self._topics
-        for fault in batch.faults:
-            yield Outgoing(topics.faults, p, fault.fault_id.encode(), encode_fault(fault))
-        for key, value in batch.changelog():
-            yield Outgoing(topics.classifier_state, p, key, value)
-        for letter in letters:
-            yield bury(letter, topics.dead_letters, p)
-
-    def _tell_open(self, p: int) -> None:
-        for grade in GRADES:
-            FAULTS_OPEN.labels(str(p), grade).set(self._partition.open_by_grade[grade])
+        self._letters.append(make_dead_letter(error, record))

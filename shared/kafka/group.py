@@ -13,9 +13,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared.errors import BakvaktError
+from shared.errors import BakvaktError, FencedError
 from shared.kafka.clients import make_member
-from shared.metrics import TASK_RESTARTS, TASKS_ASSIGNED, TASKS_READY
+from shared.metrics import TASK_RESTARTS, TASKS_ASSIGNED, TASKS_READY, TASKS_UNPROVEN
 from shared.waiting import is_set_within, unless_cancelled_within, within
 
 log = structlog.get_logger()
@@ -271,11 +271,14 @@ class Group(ConsumerRebalanceListener):
                     backoff_s = FIRST_BACKOFF_S
                 owned.ready = False
                 cause = _cause(error)
+                if owned.ended and isinstance(cause, FencedError):
+                    return  # its successor was faster than its last commit, as may well be
                 self._tell(owned, cause, error, backoff_s)
                 await owned.sleep(backoff_s)
                 if not self._keeps_offsets:
                     # Whatever the error was: a stalled instance often learns of its loss by a time-out.
-                    await owned.prove()
+                    with TASKS_UNPROVEN.labels(self._name).track_inprogress():
+                        await owned.prove()
                 backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
         owned.ready = False
 

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from shared.documents.dead_letter import DeadLetter
-from shared.errors import FencedError, TransactionError
+from shared.errors import FencedError, OutcomeUnknown, TransactionError
 from shared.kafka.clients import make_producer
 from shared.waiting import within
 
@@ -128,12 +128,13 @@ class FencedProducer(_Producer):
 
     def __init__(self, kafka: str, transactional_id: str) -> None:
         super().__init__(make_producer(kafka, transactional_id))
+        self._ending = False
 
     async def commit(self, outgoing: Iterable[Outgoing]) -> None:
         """Write all of `outgoing` in one transaction, or nothing; does nothing when it is empty.
 
-        Raises FencedError when a newer owner has taken over, TransactionError when the transaction failed
-        or its outcome is unknown.
+        Raises FencedError when a newer owner has taken over, TransactionError when the transaction failed,
+        OutcomeUnknown when Kafka was asked to commit and nothing is known of what it did.
         """
         records = list(outgoing)
         if not records:
@@ -143,12 +144,15 @@ class FencedProducer(_Producer):
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError(repr(error)) from error
         except (KafkaError, TimeoutError) as error:
-            raise TransactionError(repr(error)) from error
+            kind = OutcomeUnknown if self._ending else TransactionError
+            raise kind(repr(error)) from error
 
     async def _commit(self, records: Iterable[Outgoing]) -> None:
         await self._client.begin_transaction()
         await _send(self._client, records, one_by_one=False)
+        self._ending = True
         await self._client.commit_transaction()
+        self._ending = False
 
 
 class PlainProducer(_Producer):
