@@ -152,7 +152,6 @@ class ExactlyOnceTask:
         self._slots = slots
         self._unread = deque[Record]()
         self._oldest_ms: int | None = None
-        self._committed_s = 0.0
 
     async def run(self, ownership: Ownership) -> None:
         """See shared.kafka.group.PartitionTask."""
@@ -236,14 +235,9 @@ class ExactlyOnceTask:
         return wait_ms is not None and (wait_ms == 0 or gathering.full or ended)
 
     def _commit_in_ms(self, gathering: _Gathering) -> int | None:
-        now_s = time.monotonic()
-        began_s = now_s if gathering.began_s is None else gathering.began_s
-        return commit_in_ms(
-            self._weight(gathering),
-            gathering.records,
-            gathered_ms=round((now_s - began_s) * 1000),
-            committed_ms=round((now_s - self._committed_s) * 1000),
-        )
+        began_s = gathering.began_s
+        gathered_s = 0.0 if began_s is None else time.monotonic() - began_s
+        return commit_in_ms(self._weight(gathering), gathering.records, round(gathered_s * 1000))
 
     def _weight(self, gathering: _Gathering) -> Weight:
         moved = gathering.offset != self._state.offset
@@ -260,7 +254,6 @@ class ExactlyOnceTask:
             COMMITS_FAILED.labels(self._group, error.reason).inc()
             raise
         gathering.batch.apply()
-        self._committed_s = time.monotonic()
 
     def _tell(self, ownership: Ownership) -> None:
         """Each time: a former task of this partition, ending late, may have withdrawn it."""

@@ -20,15 +20,14 @@ class Weight(IntEnum):
     """Records that somebody waits for."""
 
 
-def commit_in_ms(weight: Weight, records: int, gathered_ms: int, committed_ms: int) -> int | None:
+def commit_in_ms(weight: Weight, records: int, gathered_ms: int) -> int | None:
     """For how long a batch of so many records may gather more; 0: commit it now, None: nothing to commit.
 
-    `gathered_ms`: for how long it has held anything; `committed_ms`: for how long nothing was committed.
+    `gathered_ms`: for how long it has held anything. What is weightier never waits longer.
     """
     if weight is Weight.NOTHING:
         return None
     if weight is Weight.URGENT or records >= MAX_RECORDS:
         return 0
-    if weight is Weight.NEWS:
-        return max(0, GATHER_MS - gathered_ms)
-    return max(0, QUIET_MS - committed_ms)
+    most_ms = GATHER_MS if weight is Weight.NEWS else QUIET_MS
+    return max(0, most_ms - gathered_ms)

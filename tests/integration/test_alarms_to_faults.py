@@ -179,6 +179,55 @@ async def test_a_rule_that_fails_again_and_again_stops_the_partition_and_loses_n
         await until(lambda: _count(stage, 150))
 
 
+async def test_a_record_on_which_a_rule_fails_is_judged_by_its_catalogue_grade_and_copied(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault and the dead letter are one transaction; the next record is judged as ever."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with running(stage.ingest(), stage.classifier()):
+        with monkeypatch.context() as broken:
+            broken.setattr("services.classifier.partition.judge_edge", fail)
+            await stage.send(report(1))
+            await until(lambda: _count(stage, 1))
+        (fault,) = await stage.faults()
+        assert (fault["change"], fault["grade"]) == ("opened", "C")
+        assert "a rule of ours failed" in fault["grade_reason"]
+        (letter,) = await read_topic(stage.kafka, stage.topics.dead_letters)
+        headers = dict(letter.headers)
+        assert headers["reason"] == b"rule_failed"
+        assert headers["detail"] == b"ZeroDivisionError(); it was judged by the catalogue alone"
+        (alarm,) = await read_topic(stage.kafka, stage.topics.alarms)
+        assert letter.value == alarm.value
+        await stage.send(report(1, state="cleared"))
+        await until(lambda: _count(stage, 2))
+    assert [fault["revision"] for fault in await stage.faults()] == [1, 2]
+
+
+async def test_what_cannot_be_judged_even_by_the_catalogue_is_a_dead_letter_alone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with running(stage.ingest(), stage.classifier()):
+        with monkeypatch.context() as broken:
+            broken.setattr("services.classifier.partition.judge_edge", fail)
+            broken.setattr("services.classifier.partition.judge_plainly", fail)
+            await stage.send(report(1))
+
+            async def buried() -> bool:
+                return len(await read_topic(stage.kafka, stage.topics.dead_letters)) == 1
+
+            await until(buried)
+        await stage.send(report(2))
+        await until(lambda: _count(stage, 1))
+    (letter,) = await read_topic(stage.kafka, stage.topics.dead_letters)
+    assert b"could not be judged by the catalogue alone either" in dict(letter.headers)["detail"]
+
+
 async def test_an_input_topic_of_our_own_is_refused(prefix: str) -> None:
     environ = {"BAKVAKT_PREFIX": prefix, "BAKVAKT_INPUT_TOPICS": f"x,{prefix}.dead-letters"}
     with pytest.raises(ConfigError, match="dead-letters is a topic of our own"):

@@ -81,7 +81,7 @@ class Desk:
             batch.judge(record)
         if until_ms is not None:
             batch = self._follow_clock(batch, until_ms)
-        self._commit(batch)
+        self.commit(batch)
         return self.published[before:]
 
     def hear_in_vain(self, *records: InternalRecord) -> None:
@@ -105,11 +105,12 @@ class Desk:
 
     def _follow_clock(self, batch: Batch, now_ms: int) -> Batch:
         while not batch.follow_clock(now_ms):
-            self._commit(batch)
+            self.commit(batch)
             batch = self.partition.stage()
         return batch
 
-    def _commit(self, batch: Batch) -> None:
+    def commit(self, batch: Batch) -> None:
+        """As Kafka's yes would."""
         self.changelog.update(batch.changelog())
         self.partition.apply(batch)
         self.published += batch.faults

@@ -1,0 +1,100 @@
+"""A record on which a rule fails is judged by its catalogue grade alone."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from services.classifier.plain import RULE_FAILED_REASON
+from services.classifier.state import REOPEN_WINDOW_MS
+from shared.documents.fault import Fault
+from shared.documents.internal import InternalRecord, Ruling, Source
+from tests.unit.alarms import CATALOGUE, CODE_A, NOON_MS, Desk, changes, edge, part, snapshot
+
+
+def failing(desk: Desk, *records: InternalRecord) -> list[Fault]:
+    """Each is one on which a rule fails; what is published for them."""
+    before = len(desk.published)
+    batch = desk.partition.stage()
+    for record in records:
+        batch.follow_clock(record.receipt_ms)
+        batch.judge_plainly(record)
+    desk.commit(batch)
+    return desk.published[before:]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def named(faults: Iterable[Fault]) -> list[tuple[str, str]]:
+    return [(fault.change, fault.code) for fault in faults]
+
+
+def test_a_raise_opens_a_fault_of_the_catalogue_s_grade_that_says_why(desk: Desk) -> None:
+    (fault,) = failing(desk, edge(1, code=CODE_A))
+    row = CATALOGUE.look_up(CODE_A, None)
+    assert (fault.change, fault.revision, fault.grade) == ("opened", 1, row.grade)
+    assert fault.grade_reason == f"{row.reason}; {RULE_FAILED_REASON}"
+    assert (fault.hazard, fault.kind, fault.count) == (row.hazard, row.kind, 1)
+
+
+def test_a_clear_clears_and_the_fault_is_closed_by_the_rules(desk: Desk) -> None:
+    told = [*failing(desk, edge(1)), *failing(desk, edge(2, raised=False))]
+    told += desk.hear(until_ms=NOON_MS + REOPEN_WINDOW_MS)
+    assert changes(told) == ["opened", "cleared", "closed"]
+    assert [fault.revision for fault in told] == [1, 2, 3]
+    assert len({fault.fault_id for fault in told}) == 1
+
+
+def test_it_goes_on_with_what_the_rules_had_made(desk: Desk) -> None:
+    """And they with what it has made."""
+    told = [*desk.hear(edge(1)), *failing(desk, edge(2, raised=False))]
+    told += [*desk.hear(edge(3)), *failing(desk, edge(4), edge(5, raised=False), edge(6))]
+    assert changes(told) == ["opened", "cleared", "reopened", "cleared", "reopened"]
+    assert [fault.revision for fault in told] == [1, 2, 3, 4, 5]
+
+
+def test_it_has_the_id_that_the_rules_would_have_given_it() -> None:
+    assert failing(Desk(), edge(1))[0].fault_id == Desk().hear(edge(1))[0].fault_id
+
+
+def test_a_graver_level_regrades_and_a_lighter_one_does_not(desk: Desk) -> None:
+    told = failing(desk, edge(1, level="info"), edge(2, level="fault"), edge(3, level="info"))
+    assert [(fault.change, fault.grade) for fault in told] == [("opened", "D"), ("regraded", "B")]
+
+
+def test_a_snapshot_raises_what_it_names_and_clears_what_it_speaks_of_and_does_not_name(
+    desk: Desk,
+) -> None:
+    desk.hear(edge(1, code="x.1"), edge(2, code="x.2"), edge(3, code="y.1"))
+    told = failing(desk, snapshot(4, part("x", "x.2", "x.3")))
+    assert named(told) == [("cleared", "x.1"), ("opened", "x.3")]
+
+
+def test_a_person_s_clear_clears(desk: Desk) -> None:
+    desk.hear(edge(1))
+    ruling = Ruling(
+        source=Source(0, "dispatch", 0, 1, 0),
+        emu_id="e1",
+        site_id="s1",
+        component="bms/rack-1",
+        code="unknown.code",
+        action="clear",
+        by="Ada",
+        reason="sensor exchanged",
+        receipt_ms=NOON_MS + 1000,
+    )
+    assert changes(failing(desk, ruling)) == ["cleared"]
+
+
+def test_a_redelivery_is_dropped(desk: Desk) -> None:
+    failing(desk, edge(1), edge(2, raised=False))
+    assert failing(desk, edge(1)) == []
+
+
+def test_it_is_in_the_changelog(desk: Desk) -> None:
+    failing(desk, edge(1))
+    desk.restart()
+    assert desk.standing() == {("bms/rack-1", "unknown.code")}
+    assert failing(desk, edge(1)) == []
