@@ -88,7 +88,7 @@ def _apply(
     """None: nothing to tell."""
     if word.raised_by is None:
         return _clear(before, receipt_ms, now_ms)
-    if before is None:
+    if before is None or before.is_word_only:
         return "opened", _open(word.name, word.level, word.raised_by, catalogue)
     row = catalogue.look_up(before.code, word.level)
     if row.grade < before.grade:

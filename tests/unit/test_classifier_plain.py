@@ -59,6 +59,11 @@ def test_it_has_the_id_that_the_rules_would_have_given_it() -> None:
     assert failing(Desk(), edge(1))[0].fault_id == Desk().hear(edge(1))[0].fault_id
 
 
+def test_a_clear_that_was_heard_before_any_raise_hides_no_fault(desk: Desk) -> None:
+    desk.hear(edge(1, boot="b", seq=2, raised=False))
+    assert changes(failing(desk, edge(2, boot="b", seq=3))) == ["opened"]
+
+
 def test_a_graver_level_regrades_and_a_lighter_one_does_not(desk: Desk) -> None:
     told = failing(desk, edge(1, level="info"), edge(2, level="fault"), edge(3, level="info"))
     assert [(fault.change, fault.grade) for fault in told] == [("opened", "D"), ("regraded", "B")]

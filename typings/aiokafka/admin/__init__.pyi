@@ -2,7 +2,6 @@ from typing import Any, Protocol, TypedDict
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource
-from aiokafka.admin.records_to_delete import RecordsToDelete
 
 class NewTopic:
     def __init__(
@@ -50,6 +49,3 @@ class AIOKafkaAdminClient:
     async def list_consumer_group_offsets(
         self, group_id: str, *, partitions: list[TopicPartition] | None = ...
     ) -> dict[TopicPartition, OffsetAndMetadata]: ...
-    async def delete_records(
-        self, records_to_delete: dict[TopicPartition, RecordsToDelete]
-    ) -> dict[TopicPartition, int]: ...
