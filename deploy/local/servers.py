@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.kafka_server import KafkaServer
-from deploy.local.ports import Ports
+from deploy.local.ports import take_port
 from deploy.local.postgres_server import PostgresServer
 from deploy.local.process import Running
 from deploy.local.redis_server import RedisServer
@@ -65,12 +65,11 @@ async def running_servers(logs: Path | None = None) -> AsyncGenerator[RunningSer
     # PostgreSQL's account passes through to its own directory.
     home.chmod(0o711)  # noqa: ASYNC240 - quick
     logs = home / "logs" if logs is None else logs
-    ports = Ports()
     environment = dict(os.environ)
     servers: list[Server] = [
-        KafkaServer(home / "kafka", logs / "kafka.log", ports.take(), ports.take(), environment),
-        RedisServer(home / "redis", logs / "redis.log", ports.take(), environment),
-        PostgresServer(home / "postgres", logs / "postgres.log", ports.take(), environment),
+        KafkaServer(home / "kafka", logs / "kafka.log", take_port(), take_port(), environment),
+        RedisServer(home / "redis", logs / "redis.log", take_port(), environment),
+        PostgresServer(home / "postgres", logs / "postgres.log", take_port(), environment),
     ]
     processes: dict[str, Running] = {}
 

@@ -15,7 +15,7 @@ from deploy.local.endpoints import is_ready, without_password
 from deploy.local.kafka_server import KafkaServer
 from deploy.local.live_screen import show_until, terminal
 from deploy.local.messages import Messages, say
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.ports import LOOPBACK, take_port
 from deploy.local.postgres_server import PostgresServer
 from deploy.local.process import ProcessIdentity, Program, boot_id
 from deploy.local.redis_server import RedisServer
@@ -76,7 +76,6 @@ class Supervisor:
         self._directory = directory
         self._options = options
         self._environment = {**environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
-        self._ports = Ports()
         self._children: list[Child] = []
         self._is_ready = False
         self._is_stopping = False
@@ -215,7 +214,7 @@ class Supervisor:
     # ---- The children ----
 
     def _port(self, name: str) -> int:
-        return self._ports.take(PORTS.get(name))
+        return take_port(PORTS.get(name))
 
     def _python(self, name: str, module: str, *arguments: str, port: int | None = None) -> Program:
         own = {} if port is None else {"BAKVAKT_PORT": str(port)}

@@ -12,7 +12,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.endpoints import is_ready, metrics_text
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.ports import LOOPBACK, take_port
 from deploy.local.process import Program, Running
 from deploy.local.server import CannotStart
 from deploy.local.state import ROOT
@@ -58,7 +58,7 @@ async def running(
 
     `settings` by their names without BAKVAKT_. Raises CannotStart with its last words.
     """
-    port = Ports().take()
+    port = take_port()
     url = f"http://{LOOPBACK}:{port}"
     program = Program(
         name=name,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from deploy.docker import probe
-from deploy.local.ports import Ports
+from deploy.local.ports import take_port
 from deploy.local.servers import RunningServers
 from deploy.local.state import ROOT
 from deploy.local.supervisor import SERVICES
@@ -127,8 +127,7 @@ async def test_the_four_services_get_ready_and_leave_when_told(
     }
     made = image.run("bakvakt", "topics", "apply", "--inputs", **settings)
     assert made.returncode == 0, made.stderr
-    free = Ports()
-    ports = {service: free.take() for service in SERVICES}
+    ports = {service: take_port() for service in SERVICES}
     async with new_database(servers.postgres) as database:
         settings["BAKVAKT_POSTGRES"] = database
         processes = {

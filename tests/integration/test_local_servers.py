@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from deploy.local.child import Child
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.ports import LOOPBACK, take_port
 from deploy.local.postgres_server import PostgresServer
 from deploy.local.process import ProcessIdentity, Program, Running, boot_id
 from deploy.local.servers import running_servers, start
@@ -32,14 +32,26 @@ def program(tmp_path: Path, *command: str) -> Program:
 
 
 def test_a_taken_port_is_replaced_by_a_free_one_and_none_is_given_twice() -> None:
-    ports = Ports()
     with socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
         listener.listen()
         taken: int = listener.getsockname()[1]
-        given = [ports.take(taken) for _ in range(100)]
+        given = [take_port(taken) for _ in range(100)]
     assert taken not in given
     assert len(set(given)) == len(given)
+
+
+def test_a_port_that_another_process_was_given_is_given_to_nobody_else() -> None:
+    """Nobody listens on it yet: a server takes seconds until it does."""
+    take = "from deploy.local.ports import take_port; print(take_port(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", take], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
+        assert take_port(port) != port
+        other.kill()
+    assert take_port(port) == port
 
 
 async def test_servers_are_gone_with_their_data_afterwards() -> None:
@@ -55,12 +67,9 @@ async def test_servers_are_gone_with_their_data_afterwards() -> None:
 
 
 async def test_postgresql_is_made_anew_after_a_cut_while_it_was_being_made() -> None:
-    ports = Ports()
     async with running_servers() as servers:
         home = Path(servers.processes["postgres"].program.command[2]).parents[1]
-        server = PostgresServer(
-            home / "second", home / "second.log", ports.take(), dict(os.environ)
-        )
+        server = PostgresServer(home / "second", home / "second.log", take_port(), dict(os.environ))
         half_made = server.directory / "unfinished-0123"
         half_made.mkdir(parents=True)
         (half_made / "PG_VERSION").write_text("15\n")

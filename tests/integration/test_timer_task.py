@@ -156,7 +156,7 @@ async def test_a_clock_fires_at_its_time_once(shard: Shard) -> None:
     assert breach.due_at == to_rfc3339(start_ms + 1_500)
     assert breach.fired_at == to_rfc3339(start_ms + 1_500 + breach.late_ms)
     for deadline in (warning, breach):
-        assert 0 <= deadline.late_ms
+        assert deadline.late_ms >= 0
         assert not deadline.recovered
     assert third.deadline_id == "c2:step:1"  # its warning is folded into it
 
