@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from shared.catalogue.catalogue import Catalogue, RegisterEntry
+from shared.catalogue.catalogue import Catalogue, RegisterEntry, Row
 from shared.catalogue.kinds import Kind
 from shared.catalogue.rows import Made
 from shared.toml import Problem
@@ -67,21 +67,83 @@ def _check_reserved(entry: RegisterEntry, catalogue: Catalogue, problems: list[P
 
 
 def check_hazards(
-    ours: Catalogue, kinds: Mapping[str, Kind], made: Mapping[str, Made], problems: list[Problem]
+    ours: Catalogue,
+    merged: Catalogue,
+    kinds: Mapping[str, Kind],
+    made: Mapping[str, Made],
+    problems: list[Problem],
 ) -> None:
-    """What an operator says of our hazards: they stay hazards, of the same grade or a graver one."""
+    """What an operator says of our hazards: they stay hazards, of the same grade or a graver one.
+
+    `kinds` and `made` are the operator's own, `merged` is what both folders give.
+    """
     for kind in kinds.values():
         if kind.name in ours.kinds:
             for told in _softened(ours.kinds[kind.name], kind):
                 problems.append(Problem(kind.place, f"{kind.name}: {told}"))
     for code, (row, draft) in made.items():
         was = ours.find_written(code)
-        if was is not None and was.hazard and (not row.hazard or row.grade > was.grade):
-            draft.table.tell(
-                f"{was.kind}, grade {was.grade}, is a hazard and must stay one of that grade or a"
-                f" graver one; {row.kind} at level {row.level} is grade {row.grade}"
-                f"{'' if row.hazard else ', and no hazard'}"
-            )
+        if was is not None and _is_softer(was, row):
+            draft.table.tell(_must_stay(was, row))
+        else:
+            for told in _softened_levels(code, ours, merged):
+                draft.table.tell(told)
+    for code, entry in merged.entries.items():
+        old = ours.entries.get(code)
+        if old is not None and old is not entry and _has_hazard(old, ours):
+            for told in _hidden(old, entry, merged):
+                problems.append(Problem(entry.place, f"register {code}: {told}"))
+
+
+def _is_softer(was: Row, now: Row) -> bool:
+    return was.hazard and (not now.hazard or now.grade > was.grade)
+
+
+def _must_stay(was: Row, now: Row) -> str:
+    return (
+        f"{was.kind}, grade {was.grade}, is a hazard and must stay one of that grade or a"
+        f" graver one; {now.kind} at level {now.level} is grade {now.grade}"
+        f"{'' if now.hazard else ', and no hazard'}"
+    )
+
+
+def _softened_levels(code: str, ours: Catalogue, merged: Catalogue) -> Iterator[str]:
+    """What the values of a register of form `levels` mean, where the register is ours."""
+    old, new = ours.entries.get(code), merged.entries.get(code)
+    if old is None or new is None:
+        return
+    for value, level in old.register.levels.items():
+        was = ours.look_up(code, level)
+        now = merged.look_up(code, new.register.levels.get(value))
+        if _is_softer(was, now):
+            yield f"value {value}: {_must_stay(was, now)}"
+
+
+def _has_hazard(entry: RegisterEntry, catalogue: Catalogue) -> bool:
+    code, levels = entry.register.code, entry.register.levels.values()
+    return any(
+        catalogue.look_up(row.code, level).hazard
+        for row in catalogue.rows
+        if (origin := catalogue.origin(row.code)) is not None and origin.register == code
+        for level in (None, *levels)
+    )
+
+
+def _hidden(old: RegisterEntry, new: RegisterEntry, merged: Catalogue) -> Iterator[str]:
+    """By what hazards of our register would no longer be read (a reserved one is told anyway)."""
+    register, now = old.register, new.register
+    where = f"has hazards in {old.place}"
+    if lost := [name for name in old.names if merged.registers.find(*name).code != register.code]:
+        shown = ", ".join(f'["{model}", "{point}"]' for model, point in lost)
+        yield f"{where}, so it must keep its names; add {shown} to `names`"
+    if now.form != register.form:
+        yield f"{where}, so it must keep its form; write [[{register.form}]], not [[{now.form}]]"
+    if now.not_implemented != register.not_implemented:
+        word = register.not_implemented
+        how = (
+            "leave `not_implemented` out" if word is None else f"write not_implemented = 0x{word:X}"
+        )
+        yield f"{where}, so no other word may say nothing; {how}"
 
 
 def _softened(old: Kind, new: Kind) -> Iterator[str]:

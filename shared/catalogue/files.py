@@ -45,7 +45,7 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
         theirs = _read_layer(extra, ours.phrases, problems)
         catalogue, made = _build(_over(ours, theirs), _replaced(ours, theirs), problems)
         own = {code: made[code] for code in theirs.drafts if code in made}
-        check_hazards(shipped, theirs.kinds, own, problems)
+        check_hazards(shipped, catalogue, theirs.kinds, own, problems)
     if problems:
         raise ConfigError(as_text("catalogue", problems))
     return catalogue

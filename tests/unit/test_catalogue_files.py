@@ -208,7 +208,9 @@ def test_what_an_operator_says_replaces_ours_whole_and_is_told(tmp_path: Path) -
         [[bits]]
         prefix = "sunspec:"
         register = "802.Evt1"
+        names = [["sunspec", "802.Evt1"], ["sunspec:802", "Evt1"], ["802", "Evt1"]]
         word_bits = 32
+        not_implemented = 0xFFFFFFFF
         component = "BMS.system"
         meaning = "Ours."
         [bits.rows]
@@ -634,6 +636,67 @@ def test_no_code_of_ours_stops_being_a_hazard(tmp_path: Path, row: str, said: st
         f"catalogue vendors/acme.toml, line {FIRST + 4}: codes.rows.807.Evt1.27: fire, grade A, is a"
         f" hazard and must stay one of that grade or a graver one; {said}"
     ]
+
+
+EVT1 = """
+vendor = "sunspec"
+[sources.m]
+name = "M"
+licence = "own"
+[[bits]]
+register = "802.Evt1"
+names = [["802", "Evt1"]]
+word_bits = 32
+not_implemented = 0xFFFFFFFF
+"""
+EVT1_SAID = (
+    "vendors/x.toml, line 6: register sunspec:802.Evt1: has hazards in"
+    " shared/catalogue/vendors/sunspec.toml, line "
+)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("names =", "#", 'keep its names; add ["802", "Evt1"] to `names`'),
+        ("[[bits]]", "[[enum]]", "keep its form; write [[bits]], not [[enum]]"),
+        ("0xFFFFFFFF", "2", "no other word may say nothing; write not_implemented = 0xFFFFFFFF"),
+        ("not_implemented", "#", "no other word may say nothing; write not_implemented = 0xFF"),
+    ],
+)
+def test_no_register_of_ours_stops_reading_a_hazard(
+    tmp_path: Path, was: str, becomes: str, said: str
+) -> None:
+    write(tmp_path)
+    (tmp_path / "vendors" / "x.toml").write_text(EVT1.replace(was, becomes))
+    (problem,) = problems_of(tmp_path)
+    assert problem.startswith(f"catalogue {EVT1_SAID}")
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("values", "softer"),
+    [
+        ('1 = "warning", 2 = "warning"', [2]),
+        ('1 = "warning"', []),  # what has no level is the row's own: a fault
+        ('1 = "fault", 2 = "fault"', []),  # graver than ours
+    ],
+)
+def test_no_value_of_a_register_of_ours_stops_being_a_hazard(
+    tmp_path: Path, values: str, softer: list[int]
+) -> None:
+    heat = "vebus/Alarms/HighTemperature"
+    row = f'"{heat}" = {{ kind = "overtemp", component = "PCS", meaning = "m" }}'
+    head = f'prefix = "victron:"\nword_bits = 8\nvalues = {{ {values} }}'
+    (tmp_path / "vendors").mkdir()
+    file = tmp_path / "vendors" / "victron.toml"
+    file.write_text(HEAD.replace("acme", "victron") + rows_of(row, form="levels", head=head))
+    if softer:
+        (problem,) = problems_of(tmp_path)
+        assert f"{heat}: value 2: overtemp, grade A, is a hazard and must stay one" in problem
+        assert problem.endswith("overtemp at level warning is grade B, and no hazard")
+    else:
+        load_catalogue(tmp_path)
 
 
 def test_version_follows_the_content_of_every_file_and_nothing_else(tmp_path: Path) -> None:
