@@ -1,13 +1,18 @@
 """What can be wrong with the catalogue as a whole, though each file is right by itself."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from shared.catalogue.catalogue import Catalogue, RegisterEntry, Row
 from shared.catalogue.kinds import Kind
+from shared.catalogue.patterns import is_pattern, parse_pattern
 from shared.catalogue.rows import Made
+from shared.catalogue.vendors import Draft
 from shared.toml import Problem
+
+OWN_NUMBER = re.compile(r"0|[1-9][0-9]*|\{[a-z][a-z0-9_]*\}")
 
 
 def check_patterns(made: Mapping[str, Made]) -> None:
@@ -26,33 +31,85 @@ def check_patterns(made: Mapping[str, Made]) -> None:
                 )
 
 
-def check_registers(catalogue: Catalogue, problems: list[Problem]) -> None:
-    """No name may be two registers', no register within another, no bit both reserved and coded."""
-    by_name: dict[tuple[str, str], RegisterEntry] = {}
+def check_registers(
+    catalogue: Catalogue, made: Mapping[str, Made], problems: list[Problem]
+) -> None:
+    """No name may be two registers', no register or code within another's, no bit reserved and coded.
+
+    A register speaks of all codes that begin with its code, or with a raw name of it, and a full stop
+    (docs/adr/0008).
+    """
+    by_name: dict[str, RegisterEntry] = {}
     for entry in catalogue.entries.values():
-        for name in entry.names:
+        for name, shown in _names_of(entry).items():
             first = by_name.setdefault(name, entry)
             if first is not entry:
                 told = (
-                    f"{name[0]}, {name[1]} is a name of {first.register.code} in {first.place}"
+                    f"{shown} is a name of {first.register.code} in {first.place}"
                     " already; name another, or leave it out"
                 )
                 problems.append(Problem(entry.place, told))
-        _check_nesting(entry, catalogue, problems)
         _check_reserved(entry, catalogue, problems)
+    for entry in catalogue.entries.values():
+        _check_nesting(entry, by_name, problems)
+    for one in made.values():
+        _check_scope(one.draft, by_name)
 
 
-def _check_nesting(entry: RegisterEntry, catalogue: Catalogue, problems: list[Problem]) -> None:
-    """A register speaks of all codes that begin with its own and a full stop (docs/adr/0008)."""
-    code = entry.register.code
-    for end in (at for at, character in enumerate(code) if character == "."):
-        outer = catalogue.entries.get(code[:end])
-        if outer is not None:
-            told = (
-                f"register {code}: begins with {code[:end]} of {outer.place} and a full stop, so"
-                " the one would clear the other's codes; give it another name"
-            )
-            problems.append(Problem(entry.place, told))
+def _names_of(entry: RegisterEntry) -> dict[str, str]:
+    """All that codes of the register may begin with, and how each is told."""
+    names = {entry.register.code: f"register {entry.register.code}"}
+    for model, point in entry.names:
+        names.setdefault(f"{model}.{point}", f"{model}, {point}")
+    return names
+
+
+def _check_nesting(
+    entry: RegisterEntry, by_name: Mapping[str, RegisterEntry], problems: list[Problem]
+) -> None:
+    told = set[str]()
+    for name, shown in _names_of(entry).items():
+        for beginning in _beginnings(name):
+            outer = by_name.get(beginning)
+            if outer is not None and outer is not entry and outer.register.code not in told:
+                told.add(outer.register.code)
+                text = (
+                    f"{shown}: begins with {beginning} of {outer.place} and a full stop, so"
+                    " the one would clear the other's codes; give it another name"
+                )
+                problems.append(Problem(entry.place, text))
+
+
+def _check_scope(draft: Draft, by_name: Mapping[str, RegisterEntry]) -> None:
+    """A code that a register speaks of is one of its own: a bit or value, or all of them by a pattern."""
+    for beginning in (*_beginnings(draft.code), draft.code):
+        rest = draft.code[len(beginning) + 1 :]
+        for name, entry in _find_registers(beginning, draft, by_name):
+            if entry.register.form == "levels":
+                is_own = name == entry.register.code and not rest
+            else:
+                is_own = OWN_NUMBER.fullmatch(rest) is not None
+            if not is_own:
+                draft.table.tell(
+                    f"is {name} of {entry.place}, or begins with it and a full stop, so each report"
+                    " of that register would clear it; give it another name"
+                )
+                return
+
+
+def _find_registers(
+    beginning: str, draft: Draft, by_name: Mapping[str, RegisterEntry]
+) -> list[tuple[str, RegisterEntry]]:
+    """The registers of that name; where names in braces are in it, of all that it may stand for."""
+    if draft.pattern is None or not is_pattern(beginning):
+        return [(beginning, by_name[beginning])] if beginning in by_name else []
+    pattern = parse_pattern(beginning)
+    return [found for found in by_name.items() if pattern.has_instance(found[0])]
+
+
+def _beginnings(name: str) -> Iterator[str]:
+    """What is before each of its full stops."""
+    return (name[:at] for at, character in enumerate(name) if character == ".")
 
 
 def _check_reserved(entry: RegisterEntry, catalogue: Catalogue, problems: list[Problem]) -> None:

@@ -127,5 +127,5 @@ def _build(
         replaced=replaced,
     )
     check_patterns(made)
-    check_registers(catalogue, problems)
+    check_registers(catalogue, made, problems)
     return catalogue, made

@@ -40,6 +40,11 @@ class Pattern:
                 return None
         return found
 
+    def has_instance(self, code: str) -> bool:
+        """Whether the code is this one with numbers for its names."""
+        outline, numbers = split_code(code)
+        return outline == self.outline and self.match(numbers) is not None
+
     def overlaps(self, other: "Pattern") -> bool:
         """Whether some code is an instance of both."""
         return self.outline == other.outline and all(

@@ -201,6 +201,20 @@ def test_a_row_has_a_grade_of_its_own_where_it_says_why(tmp_path: Path) -> None:
     assert (spare.grade, spare.reason, spare.title) == ("D", "A spare one.", "B")
 
 
+def test_bits_of_a_register_may_have_their_rows_elsewhere(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        acme=rows_of(form="bits", head=BITS)
+        + rows_of(
+            '"r.3" = { kind = "fan", meaning = "m" }',
+            '"r.{bit}" = { kind = "fuse", title = "Fuse {bit}", meaning = "m" }',
+        ),
+    )
+    catalogue = load_catalogue(tmp_path)
+    codes = [code for code, _level in active(catalogue, "r", 0b11000)]
+    assert [catalogue.look_up(code, None).title for code in codes] == ["r.3", "Fuse 4"]
+
+
 def test_what_an_operator_says_replaces_ours_whole_and_is_told(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -439,6 +453,58 @@ BROKEN: list[tuple[str, str, str]] = [
         rows_of(form="bits", head=BITS) + rows_of(form="bits", head=BITS.replace('"r"', '"r.1"')),
         f"FILE, line {FIRST + 6}: register acme:r.1: begins with acme:r of FILE, line {FIRST} and a"
         " full stop, so the one would clear the other's codes; give it another name",
+    ),
+    (
+        "code within a register",
+        rows_of(form="bits", head=BITS) + rows_of('"r.hot" = { kind = "fire", meaning = "m" }'),
+        f"FILE, line {FIRST + 9}: codes.rows.r.hot: is acme:r of FILE, line {FIRST}, or begins with it"
+        " and a full stop, so each report of that register would clear it; give it another name",
+    ),
+    (
+        "code of a register of bits",
+        rows_of(form="bits", head=BITS) + rows_of('r = { kind = "fire", meaning = "m" }'),
+        f"FILE, line {FIRST + 9}: codes.rows.r: is acme:r of FILE, line {FIRST}, or begins",
+    ),
+    (
+        "code within a raw name",
+        rows_of(form="bits", head=f'{BITS}\nnames = [["raw", "hot"]]')
+        + rows_of(
+            '"raw.hot.fire" = { kind = "fire", meaning = "m" }',
+            head='component = "PCS"\nprefix = ""',
+        ),
+        f"FILE, line {FIRST + 11}: codes.rows.raw.hot.fire: is raw.hot of FILE, line {FIRST}, or",
+    ),
+    (
+        "pattern within a register",
+        rows_of(form="bits", head=BITS.replace('"r"', '"r7"'))
+        + rows_of('"r{n}.hot" = { kind = "fire", meaning = "m" }'),
+        f"FILE, line {FIRST + 9}: codes.rows.r{{n}}.hot: is acme:r7 of FILE, line {FIRST}, or begins",
+    ),
+    (
+        "code within a register of levels",
+        rows_of(
+            'l = { kind = "fan", meaning = "m" }',
+            form="levels",
+            head='component = "PCS"\nword_bits = 8\nvalues = { 1 = "fault" }',
+        )
+        + rows_of('"l.3" = { kind = "fire", meaning = "m" }'),
+        f"FILE, line {FIRST + 9}: codes.rows.l.3: is acme:l of FILE, line {FIRST + 5}, or begins",
+    ),
+    (
+        "raw name within a raw name",
+        rows_of(form="bits", head=f'{BITS}\nnames = [["in", "side"]]')
+        + rows_of(
+            form="bits", head=f'{BITS}\nnames = [["in.side", "out"]]'.replace('"r"', '"other"')
+        ),
+        f"FILE, line {FIRST + 7}: in.side, out: begins with in.side of FILE, line {FIRST} and a full",
+    ),
+    (
+        "raw name that is another's",
+        rows_of(form="bits", head=f'{BITS}\nnames = [["two", "in.one"]]')
+        + rows_of(
+            form="bits", head=f'{BITS}\nnames = [["two.in", "one"]]'.replace('"r"', '"other"')
+        ),
+        f"FILE, line {FIRST + 7}: two.in, one is a name of acme:r in FILE, line {FIRST} already;",
     ),
     (
         "no width",
