@@ -106,7 +106,7 @@ def check(
 
 @catalogue.command()
 def show(
-    code: Annotated[str, typer.Argument(help="A code as reports have it.")],
+    code: Annotated[str, typer.Argument(help="A code as reports have it, or a pattern.")],
     as_json: AsJson = False,
 ) -> None:
     """Print all that is known of a code, and where it is written; exit status 1 for an unknown one.
@@ -212,7 +212,7 @@ def _show_checked(checked: Catalogue, folder: Path | None) -> None:
 
 
 def _about(code: str, loaded: Catalogue) -> About | None:
-    row, origin = loaded.find(code), loaded.origin(code)
+    row, origin = loaded.find_written(code), loaded.origin(code)
     if row is None or origin is None:
         return None
     entry = loaded.entries.get(origin.register or "")

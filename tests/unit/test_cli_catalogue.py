@@ -106,6 +106,16 @@ def test_show_offers_what_is_near_to_an_unknown_code() -> None:
     )
 
 
+def test_show_knows_each_pattern_that_it_offers(tmp_path: Path) -> None:
+    folder = write(tmp_path, OWN)
+    (near, *_others) = json.loads(run("show", "acme:PUMP_x", "--json", folder=folder).stdout)[
+        "near"
+    ]
+    result = run("show", near, "--json", folder=folder)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["row"]["title"] == "Pump {n}"
+
+
 def test_show_says_why_a_reserved_bit_means_nothing() -> None:
     result = run("show", "goodwe:DIAG_STATUS_CODES.4")
     assert result.exit_code == 0
