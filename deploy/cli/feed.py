@@ -23,6 +23,14 @@ PORTION_ALARMS = 20_000
 LEAST_WAIT_S = 0.01
 
 
+# Of fewer the figures say nothing but what starting costs.
+TELLING_ALARMS = 1_000
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass
 class Fed:
     """What was sent."""
@@ -42,10 +50,14 @@ class Fed:
         """`1,200 alarms in 310 records in 60.0 s (20.0 a second; 0.4 s of CPU, 330.0 us an alarm)`"""
         took_s = time.monotonic() - self.started_s
         cpu_s = time.process_time() - self.cpu_started_s
-        each_us = cpu_s / self.alarms * 1e6 if self.alarms else 0.0
+        said = (
+            f"{_count(self.alarms, 'alarm')} in {_count(self.records, 'record')} in {took_s:.1f} s"
+        )
+        if self.alarms < TELLING_ALARMS:
+            return said
+        each_us = cpu_s / self.alarms * 1e6
         return (
-            f"{self.alarms:,} alarms in {self.records:,} records in {took_s:.1f} s"
-            f" ({self.rate:,.1f} a second; {cpu_s:.1f} s of CPU, {each_us:.1f} us an alarm)"
+            f"{said} ({self.rate:,.1f} a second; {cpu_s:.1f} s of CPU, {each_us:.1f} us an alarm)"
         )
 
 
