@@ -6,7 +6,8 @@ such a one for an end that was wanted, and nobody misses the task that it has en
 """
 
 import asyncio
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +17,19 @@ _left_alone: set[asyncio.Future[Any]] = set()
 
 class CancelledWithin(Exception):
     """Something was cancelled that nobody outside had cancelled."""
+
+
+def in_slices(items: Iterable[T], seconds: float) -> Iterator[list[T]]:
+    """The items in lists, each of some `seconds` of work at most: between them others can have a turn."""
+    began_s = time.monotonic()
+    made: list[T] = []
+    for item in items:
+        made.append(item)
+        if time.monotonic() - began_s >= seconds:
+            yield made
+            began_s, made = time.monotonic(), []
+    if made:
+        yield made
 
 
 async def is_set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -1,6 +1,6 @@
 """From a Kafka record of the input topic to internal records and dead letters. Pure: no I/O, no clock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from shared.catalogue import Catalogue, Registers
@@ -21,8 +21,12 @@ from shared.times import MINUTE_MS, datetime_to_ms, from_rfc3339
 # devices: clocks start at 1970 or 2012 until NTP answers.
 MAX_AHEAD_MS = 5 * MINUTE_MS
 EARLIEST_MS = from_rfc3339("2020-01-01T00:00:00Z")
-# A report of 1,000 registers of which one bit each is set makes some 80 kB. One whose every bit is set would
-# make more than Kafka takes, and more faults than a transaction should hold.
+# Two bits of each of a report's 1,000 registers: more stands in no device that works, and the classifier
+# judges so many in a third of the time for which its event loop may stand still.
+MAX_STANDING = 2_000
+# Ten such reports. A value of 1 MiB has room for a million set bits.
+MAX_STANDING_OF_VALUE = 20_000
+# 2,000 codes of some 128 bytes.
 MAX_SNAPSHOT_BYTES = 256 * 1024
 
 
@@ -51,17 +55,23 @@ def clamp_receipt(timestamp_ms: int, *, read_to_ms: int, now_ms: int) -> int:
 
 
 def read_arrival(arrival: Arrival, catalogue: Catalogue) -> Iterator[Edge | Snapshot | DeadLetter]:
-    """Each report of the record as one internal record, or as a dead letter that says what is wrong."""
+    """Each report of the record as one internal record, or as a dead letter that says what is wrong.
+
+    Each is made when it is asked for, in some 20 ms at most.
+    """
     try:
         reports = split_value(arrival.value)
     except RecordError as error:
         yield make_dead_letter(error, arrival)
         return
+    room = MAX_STANDING_OF_VALUE
     for index, report in enumerate(reports):
         try:
-            result = _make_record(report, arrival, index, catalogue)
+            result = _make_record(report, arrival, index, catalogue, room)
         except RecordError as error:
             result = make_part_letter(error, arrival, index, report)
+        if isinstance(result, Snapshot):
+            room -= sum(len(part.active) for part in result.parts)
         yield result
 
 
@@ -81,13 +91,16 @@ def count_unknown_registers(record: Edge | Snapshot, catalogue: Catalogue) -> in
     )
 
 
-def _make_record(raw: bytes, arrival: Arrival, index: int, catalogue: Catalogue) -> Edge | Snapshot:
-    """Raises RecordError."""
+def _make_record(
+    raw: bytes, arrival: Arrival, index: int, catalogue: Catalogue, room: int
+) -> Edge | Snapshot:
+    """`room`: so many codes more may stand by the value's reports. Raises RecordError."""
     report = decode_report(raw)
     source = Source(arrival.generation, arrival.topic, arrival.partition, arrival.offset, index)
     if isinstance(report, AlarmReport):
         return _make_edge(report, source, arrival.receipt_ms)
-    return _make_snapshot(report, source, arrival.receipt_ms, catalogue.registers)
+    parts = tuple(_read_words(report.registers, catalogue.registers, room))
+    return _make_snapshot(report, parts, source, arrival.receipt_ms)
 
 
 def _make_edge(alarm: AlarmReport, source: Source, receipt_ms: int) -> Edge:
@@ -115,7 +128,7 @@ def _make_edge(alarm: AlarmReport, source: Source, receipt_ms: int) -> Edge:
 
 
 def _make_snapshot(
-    report: RegistersReport, source: Source, receipt_ms: int, registers: Registers
+    report: RegistersReport, parts: tuple[Part, ...], source: Source, receipt_ms: int
 ) -> Snapshot:
     at_ms, trusted = _judge_clock(report, receipt_ms)
     snapshot = Snapshot(
@@ -125,9 +138,7 @@ def _make_snapshot(
         at_ms=at_ms,
         receipt_ms=receipt_ms,
         trusted=trusted,
-        parts=tuple(
-            part for word in report.registers if (part := _read_word(word, registers)) is not None
-        ),
+        parts=parts,
         boot=_boot_of(report),
         seq=report.seq,
         model=report.model,
@@ -142,6 +153,29 @@ def _make_snapshot(
             f"at most {MAX_SNAPSHOT_BYTES} are taken - at `$.registers`",
         )
     return snapshot
+
+
+def _read_words(words: Iterable[RegisterWord], registers: Registers, room: int) -> Iterator[Part]:
+    """Ends with a RecordError at the first word that is too much, whatever comes behind it."""
+    standing = 0
+    for word in words:
+        part = _read_word(word, registers)
+        if part is None:
+            continue
+        standing += len(part.active)
+        if standing > MAX_STANDING:
+            raise RecordError(
+                "too_many",
+                f"more than {MAX_STANDING} codes stand by these registers; "
+                f"at most {MAX_STANDING} are taken of one report - at `$.registers`",
+            )
+        if standing > room:
+            raise RecordError(
+                "too_many",
+                f"with this report more than {MAX_STANDING_OF_VALUE} codes stand by the reports of one "
+                "Kafka value; send them in several - at `$.registers`",
+            )
+        yield part
 
 
 def _read_word(word: RegisterWord, registers: Registers) -> Part | None:

@@ -1,8 +1,9 @@
 """One partition of an input topic: reports in, internal records and dead letters out."""
 
+import asyncio
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import structlog
 from aiokafka import TopicPartition
@@ -20,7 +21,7 @@ from services.ingest.reports import (
 )
 from shared.catalogue import Catalogue
 from shared.documents.dead_letter import DeadLetter
-from shared.documents.internal import encode_internal
+from shared.documents.internal import Edge, Snapshot, encode_internal
 from shared.errors import ReadError
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
@@ -29,7 +30,7 @@ from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics
 from shared.metrics import DEAD_LETTERS
 from shared.times import now_ms
-from shared.waiting import within
+from shared.waiting import in_slices, within
 
 log = structlog.get_logger()
 
@@ -38,6 +39,8 @@ COMMIT_INTERVAL_MS = 1_000
 READ_TIMEOUT_MS = 500
 ANSWER_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 3
+# What is computed before others of the event loop have their turn: other partitions, the group's heartbeat.
+SLICE_S = 0.05
 # By so much the broker's clock, or a gateway's, may be behind ours without a receipt being touched.
 CLOCK_SKEW_MS = 1_000
 CREATE_TIME = 0
@@ -61,7 +64,11 @@ class IngestTask:
         self._topics = Topics(settings.prefix)
         self._topic = topic
         self._read_to_ms = 0
+        self._committed_ms = 0
         self._warned = False
+        self._reports = REPORTS.labels(topic)
+        self._unknown_codes = UNKNOWN_CODES.labels(topic)
+        self._unknown_registers = UNKNOWN_REGISTERS.labels(topic)
 
     async def run(self, ownership: Ownership) -> None:
         """See shared.kafka.group.PartitionTask."""
@@ -72,19 +79,35 @@ class IngestTask:
             Reader(self._settings.kafka, {partition: offset}) as reader,
         ):
             ownership.ready = True
-            committed_ms = now_ms()
+            self._committed_ms = now_ms()
             while not ownership.ended:
                 records = await reader.read(timeout_ms=READ_TIMEOUT_MS)
-                if records:
-                    await producer.send(self._carry_over(records))
+                if not await self._carry_over(records, ownership, producer):
+                    return
                 position = await reader.position(partition)
                 read_to_ms = reader.read_to_end_ms(partition, position)
                 if read_to_ms is not None:
                     self._read_to_ms = max(self._read_to_ms, read_to_ms - CLOCK_SKEW_MS)
-                due = now_ms() - committed_ms >= COMMIT_INTERVAL_MS or ownership.ended
-                if due and position != ownership.processed:
-                    await ownership.commit(position, json.dumps({"read_to_ms": self._read_to_ms}))
-                    committed_ms = now_ms()
+                await self._commit_if_due(ownership, position)
+
+    async def _carry_over(
+        self, records: Iterable[Record], ownership: Ownership, producer: PlainProducer
+    ) -> bool:
+        """Send what comes of the records, slice by slice. False: the rest is the next owner's."""
+        for made in in_slices(self._read(records), SLICE_S):
+            if ownership.ended:
+                return False
+            await producer.send([outgoing for _, outgoing in made])
+            offset, _ = made[-1]  # the record's own: more may come of it
+            await self._commit_if_due(ownership, offset)
+            await asyncio.sleep(0)
+        return True
+
+    async def _commit_if_due(self, ownership: Ownership, position: int) -> None:
+        due = now_ms() - self._committed_ms >= COMMIT_INTERVAL_MS or ownership.ended
+        if due and position != ownership.processed:
+            await ownership.commit(position, json.dumps({"read_to_ms": self._read_to_ms}))
+            self._committed_ms = now_ms()
 
     async def _read_committed(self, partition: TopicPartition) -> int | None:
         """The group's offset (None: it has none yet), and the moment kept in its metadata."""
@@ -111,17 +134,11 @@ class IngestTask:
             self._read_to_ms = 0  # committed by a tool, not by us
         return found[partition].offset
 
-    def _carry_over(self, records: Iterable[Record]) -> Iterable[Outgoing]:
+    def _read(self, records: Iterable[Record]) -> Iterator[tuple[int, Outgoing]]:
+        """What comes of the records, each with the offset of its own."""
         now = now_ms()
-        reports = unknown_codes = unknown_registers = 0
         for record in records:
-            if record.timestamp_type == CREATE_TIME and not self._warned:
-                self._warned = True
-                log.warning(
-                    "the input has the producers' timestamps; "
-                    "message.timestamp.type=LogAppendTime on it is better",
-                    topic=self._topic,
-                )
+            self._look_at_timestamp(record)
             arrival = Arrival(
                 generation=self._settings.input_generation,
                 topic=record.topic,
@@ -133,20 +150,30 @@ class IngestTask:
             )
             for result in read_arrival(arrival, self._catalogue):
                 if isinstance(result, DeadLetter):
-                    yield self._bury(result, record)
+                    yield record.offset, self._bury(result, record)
                 else:
-                    reports += 1
-                    unknown_codes += count_unknown_codes(result, self._catalogue)
-                    unknown_registers += count_unknown_registers(result, self._catalogue)
-                    yield Outgoing(
-                        self._topics.alarms,
-                        partition_of(result.site_id, self._settings.partitions),
-                        result.emu_id.encode(),
-                        encode_internal(result),
-                    )
-        REPORTS.labels(self._topic).inc(reports)
-        UNKNOWN_CODES.labels(self._topic).inc(unknown_codes)
-        UNKNOWN_REGISTERS.labels(self._topic).inc(unknown_registers)
+                    self._count(result)
+                    yield record.offset, self._address(result)
+
+    def _look_at_timestamp(self, record: Record) -> None:
+        if record.timestamp_type == CREATE_TIME and not self._warned:
+            self._warned = True
+            log.warning(
+                "the input has the producers' timestamps; "
+                "message.timestamp.type=LogAppendTime on it is better",
+                topic=self._topic,
+            )
+
+    def _count(self, made: Edge | Snapshot) -> None:
+        self._reports.inc()
+        if unknown := count_unknown_codes(made, self._catalogue):
+            self._unknown_codes.inc(unknown)
+        if unknown := count_unknown_registers(made, self._catalogue):
+            self._unknown_registers.inc(unknown)
+
+    def _address(self, made: Edge | Snapshot) -> Outgoing:
+        partition = partition_of(made.site_id, self._settings.partitions)
+        return Outgoing(self._topics.alarms, partition, made.emu_id.encode(), encode_internal(made))
 
     def _bury(self, letter: DeadLetter, record: Record) -> Outgoing:
         DEAD_LETTERS.labels("ingest", letter.reason).inc()

@@ -13,8 +13,11 @@ MAX_REPORTS = 10_000
 MAX_TEXT_BYTES = 4096
 MAX_REGISTERS = 1_000
 WORD_BITS = 64
+MAX_IDENTIFIER = 128
+# A register that the catalogue does not have gives codes such as `model.point.63`, which are identifiers too.
+MAX_REGISTER_NAME = MAX_IDENTIFIER - len("..63")
 
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_IDENTIFIER)]
 
 
 class Report(msgspec.Struct, tag_field="type", kw_only=True, frozen=True, gc=False):
@@ -132,6 +135,13 @@ def _check_registers(report: RegistersReport) -> None:
         _check_printable(where, register, ("model", "point", "component"))
         if register.bits >> WORD_BITS:
             raise RecordError("invalid", f"Expected `int` < 2**{WORD_BITS} - at `{where}.bits`")
+        length = len(str(register.model)) + len(register.point)
+        if length > MAX_REGISTER_NAME:
+            raise RecordError(
+                "invalid",
+                f"Expected model and point of at most {MAX_REGISTER_NAME} characters together, "
+                f"got {length} - at `{where}`",
+            )
 
 
 def _check_printable(where: str, checked: object, names: tuple[str, ...]) -> None:

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 READ_TIMEOUT_MS = 200
 MAX_COMMITS = 16
 SLOT_TIMEOUT_S = 1.0
+# A batch on which the judging takes this long is full: others of the event loop have their turn.
+MAX_JUDGING_S = 0.1
 
 
 class Batch(Protocol):
@@ -217,7 +219,8 @@ class ExactlyOnceTask:
             self._unread += await reader.read(timeout_ms=pause_ms, max_records=room)
             if self._unread and self._oldest_ms is None:
                 self._oldest_ms = self._unread[0].timestamp
-        while self._unread and batch.take(self._unread[0]):
+        judged_by_s = time.monotonic() + MAX_JUDGING_S
+        while self._unread and time.monotonic() < judged_by_s and batch.take(self._unread[0]):
             self._unread.popleft()
             gathering.records += 1
         if self._unread:

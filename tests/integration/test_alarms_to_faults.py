@@ -1,6 +1,10 @@
 """Ingest and classifier on a real broker: each report is a fault's or a dead letter."""
 
+import asyncio
 import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -119,6 +123,45 @@ async def test_bad_reports_are_dead_letters_and_the_stream_goes_on(stage: Stage)
         assert headers["topic"].decode() == stage.input
         assert headers["detail"]
         assert int(headers["offset"]) >= 0
+
+
+def all_bits(registers: int, emu: int) -> dict[str, object]:
+    """A report of registers with all 64 bits set, of which the catalogue has none."""
+    said = [{"model": "m", "point": f"{n:x}", "bits": 2**64 - 1} for n in range(registers)]
+    reported = {"emu_id": f"emu-{emu}", "site_id": "site-1", "at": "2026-11-22T10:00:00.000Z"}
+    return {**reported, "type": "registers", "registers": said}
+
+
+@asynccontextmanager
+async def longest_turn() -> AsyncGenerator[list[float]]:
+    """The most CPU that was used without a turn of the event loop for others, in seconds."""
+    longest_s = [0.0]
+
+    async def watch() -> None:
+        while True:
+            began_s = time.thread_time()
+            await asyncio.sleep(0.001)
+            longest_s[0] = max(longest_s[0], time.thread_time() - began_s)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield longest_s
+    finally:
+        watching.cancel()
+
+
+async def test_however_many_bits_are_set_others_have_their_turn_and_the_stream_goes_on(
+    stage: Stage,
+) -> None:
+    poison = [all_bits(350, emu=number) for number in range(40)]
+    legal = [all_bits(31, emu=number) for number in range(2)]
+    async with running(stage.ingest(), stage.classifier()), longest_turn() as longest_s:
+        await stage.send(poison, legal, legal, report())
+        await until(lambda: _count(stage, 2 * 31 * 64 + 1), timeout_s=60)
+
+    assert longest_s[0] < 0.5
+    letters = await read_topic(stage.kafka, stage.topics.dead_letters)
+    assert [dict(letter.headers)["reason"] for letter in letters] == [b"too_many"] * 40
 
 
 async def test_a_redelivery_by_ingest_is_counted_once(stage: Stage) -> None:

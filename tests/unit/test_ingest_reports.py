@@ -5,6 +5,8 @@ import pytest
 
 from services.ingest.reports import (
     MAX_SNAPSHOT_BYTES,
+    MAX_STANDING,
+    MAX_STANDING_OF_VALUE,
     Arrival,
     clamp_receipt,
     count_unknown_codes,
@@ -122,8 +124,61 @@ def test_one_bad_register_makes_the_whole_report_a_dead_letter(
     assert says in letter.detail
 
 
-def test_registers_whose_bits_make_too_large_a_record_are_a_dead_letter() -> None:
-    words = [{"model": "m" * 100, "point": f"p{n}", "bits": 2**64 - 1} for n in range(100)]
+@pytest.mark.parametrize("model", ["m" * 124, "ü" * 124])
+def test_model_and_point_together_leave_room_for_the_number_of_a_bit(model: str) -> None:
+    report = {**WORDS, "registers": [ALRM, {"model": model, "point": "p", "bits": 1}]}
+    (letter,) = read(report)
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "invalid"
+    assert "124 characters together, got 125 - at `$.registers[1]`" in letter.detail
+
+    record = snapshot({**WORDS, "registers": [{"model": model[1:], "point": "p", "bits": 1 << 63}]})
+    (active,) = record.parts[0].active
+    assert len(active.code) == 128
+
+
+def standing(codes: int) -> dict[str, object]:
+    """A report by which so many codes stand, of registers that the catalogue does not have."""
+    whole, left = divmod(codes, 64)
+    words = [{"model": "m", "point": f"p{n}", "bits": 2**64 - 1} for n in range(whole)]
+    return {**WORDS, "registers": [*words, {"model": "m", "point": "p", "bits": 2**left - 1}]}
+
+
+def test_no_more_than_2000_codes_stand_by_one_report() -> None:
+    assert sum(len(part.active) for part in snapshot(standing(2_000)).parts) == MAX_STANDING
+
+    (letter,) = read(standing(2_001))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "too_many"
+    assert "more than 2000 codes stand by these registers" in letter.detail
+
+
+def test_words_that_say_nothing_do_not_count_as_codes_that_stand() -> None:
+    silent = {**ALRM, "bits": 0xFFFFFFFF}
+    assert snapshot({**WORDS, "registers": [silent] * 1000}).parts == ()
+
+
+def test_no_more_than_20000_codes_stand_by_one_value_and_what_has_gone_is_taken_all_the_same() -> (
+    None
+):
+    *taken, letter, gone = read([*[standing(2_000)] * 10, standing(1), standing(0)])
+    assert all(isinstance(record, Snapshot) for record in (*taken, gone))
+    assert len(taken) * MAX_STANDING == MAX_STANDING_OF_VALUE
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "too_many"
+    assert "more than 20000 codes stand by the reports of one Kafka value" in letter.detail
+
+
+def test_a_report_that_is_refused_takes_no_room_from_the_next() -> None:
+    *letters, record = read([*[standing(2_001)] * 20, standing(2_000)])
+    assert [letter.reason for letter in letters if isinstance(letter, DeadLetter)] == [
+        "too_many"
+    ] * 20
+    assert isinstance(record, Snapshot)
+
+
+def test_registers_whose_codes_make_too_large_a_record_are_a_dead_letter() -> None:
+    words = [{"model": "ü" * 100, "point": f"p{n}", "bits": 2**64 - 1} for n in range(31)]
     (letter,) = read({**WORDS, "registers": words})
     assert isinstance(letter, DeadLetter)
     assert letter.reason == "too_large"
