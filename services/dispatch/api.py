@@ -27,7 +27,6 @@ from services.dispatch.requests import (
     read_faults_wanted,
 )
 from shared.documents.answers import Refusal
-from shared.kafka.partition import partition_of
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -39,10 +38,9 @@ class NoSuchFault(Exception):
 class CaseApi:
     """The routes under /v1/cases and /v1/faults. Each answers 2xx only once what was asked is committed."""
 
-    def __init__(self, engine: AsyncEngine, orders: Orders, partitions: int) -> None:
+    def __init__(self, engine: AsyncEngine, orders: Orders) -> None:
         self._engine = engine
         self._orders = orders
-        self._partitions = partitions
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
@@ -62,18 +60,11 @@ class CaseApi:
         of the page before.
         """
         wanted, limit, after = read_cases_wanted(request.query)
-        site_id = wanted.site_id
         async with transaction(self._engine) as connection:
             place = None if after is None else await find_place(connection, after)
             if after is not None and place is None:
                 raise BadRequest([f"after: there is no case {after}"])
-            found = await list_cases(
-                connection,
-                wanted,
-                site_partition=None if site_id is None else partition_of(site_id, self._partitions),
-                limit=limit,
-                after=place,
-            )
+            found = await list_cases(connection, wanted, limit=limit, after=place)
         return _json(found)
 
     async def _show(self, request: web.Request) -> web.Response:

@@ -47,7 +47,7 @@ class DispatchService:
             bells=Belfry(),
             url=(settings.public_url or f"http://{self.host}:{settings.port}").rstrip("/"),
         )
-        self._api = CaseApi(self._engine, Orders(self._context), settings.partitions)
+        self._api = CaseApi(self._engine, Orders(self._context))
         self._gauges = Gauges(self._engine, self._partitions)
         self._waiting_for = "PostgreSQL"
         self._group: Group | None = None

@@ -44,11 +44,10 @@ async def list_cases(
     connection: AsyncConnection,
     wanted: CaseFilter,
     *,
-    site_partition: int | None,
     limit: int,
     after: Place | None,
 ) -> CaseList[Raw, Raw]:
-    """`after`: those that follow this place; `site_partition`: of the site that is asked for."""
+    """`after`: those that follow this place."""
     first_fault = cases.c.doc["fault_ids"][0].astext
     query = select(cases.c.case_id, cast(cases.c.doc, Text), first_fault)
     if wanted.states is not None:
@@ -56,8 +55,7 @@ async def list_cases(
     if wanted.grades is not None:
         query = query.where(cases.c.grade.in_(wanted.grades))
     if wanted.site_id is not None:
-        query = query.where(cases.c.partition == site_partition)
-        query = query.where(cases.c.doc["site_id"].astext == wanted.site_id)
+        query = query.where(cases.c.site_id == wanted.site_id)
     if wanted.id_begins is not None:
         query = query.where(_begins(cases.c.case_id, wanted.id_begins))
     if after is not None:

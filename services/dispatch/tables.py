@@ -6,6 +6,7 @@ Changed by a migration (`migrations/versions`), which a test holds against this.
 from sqlalchemy import (
     BigInteger,
     Column,
+    Computed,
     Identity,
     Index,
     Integer,
@@ -43,9 +44,12 @@ cases = Table(
     Column("grade", Text, nullable=False),
     Column("opened_ms", BigInteger, nullable=False),
     Column("doc", JSONB, nullable=False),
-    # The two orders in which people list cases, newest first, and the count by state of the metrics.
+    Column("site_id", Text, Computed("doc ->> 'site_id'", persisted=True)),
+    # The orders in which people list cases, newest first, and the count by state of the metrics.
     Index("cases_by_age", "opened_ms", "case_id"),
     Index("cases_by_state_and_age", "state", "opened_ms", "case_id"),
+    Index("cases_by_grade_and_age", "grade", "opened_ms", "case_id"),
+    Index("cases_by_site_and_age", "site_id", "opened_ms", "case_id"),
     Index("cases_by_partition_and_state", "partition", "state"),
 )
 
