@@ -149,13 +149,14 @@ def gaps(
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     settings = _settings()
     try:
-        found = asyncio.run(_read_gaps(settings, _load(settings), samples))
+        loaded = _load(settings)
+        found = asyncio.run(_read_gaps(settings, loaded, samples))
     except NotThere as error:
         raise failure(str(error)) from None
     if as_json:
         _print_json(found)
     else:
-        _show_gaps(found)
+        _show_gaps(found, loaded)
 
 
 async def _read_gaps(settings: ClassifierSettings, loaded: Catalogue, samples: int) -> list[Gap]:
@@ -313,7 +314,7 @@ def _show_unknown(code: str, loaded: Catalogue, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _show_gaps(found: list[Gap]) -> None:
+def _show_gaps(found: list[Gap], loaded: Catalogue) -> None:
     if not found:
         typer.echo("No unknown code was seen.")
         return
@@ -333,4 +334,4 @@ def _show_gaps(found: list[Gap]) -> None:
         )
     print_out(table)
     typer.echo("")
-    typer.echo(paste(found))
+    typer.echo(paste(found, loaded))

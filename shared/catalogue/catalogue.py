@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from shared.catalogue.kinds import Kind
-from shared.catalogue.patterns import Outline, Pattern, fill, split_code
+from shared.catalogue.patterns import Outline, Pattern, as_meant, fill, split_code
 from shared.catalogue.registers import Register, Registers
 from shared.catalogue.words import Remedy, Skill
 from shared.documents.fault import Grade
@@ -176,7 +176,7 @@ class Catalogue:
         if found is None:
             return None
         row, numbers = found
-        title, meaning = fill(row.title, numbers), fill(row.meaning, numbers)
+        title, meaning = (as_meant(fill(text, numbers)) for text in (row.title, row.meaning))
         return replace(row, code=code, title=title, meaning=meaning)
 
     def _match(self, code: str) -> tuple[Row, dict[str, str]] | None:

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from shared.catalogue.catalogue import Catalogue, RegisterEntry, Row
 from shared.catalogue.kinds import Kind
-from shared.catalogue.patterns import is_pattern, parse_pattern
+from shared.catalogue.patterns import as_meant, is_pattern, parse_pattern
 from shared.catalogue.rows import Made
 from shared.catalogue.vendors import Draft
 from shared.toml import Problem
@@ -102,7 +102,8 @@ def _find_registers(
 ) -> list[tuple[str, RegisterEntry]]:
     """The registers of that name; where names in braces are in it, of all that it may stand for."""
     if draft.pattern is None or not is_pattern(beginning):
-        return [(beginning, by_name[beginning])] if beginning in by_name else []
+        name = as_meant(beginning) if draft.pattern else beginning
+        return [(name, by_name[name])] if name in by_name else []
     pattern = parse_pattern(beginning)
     return [found for found in by_name.items() if pattern.has_instance(found[0])]
 

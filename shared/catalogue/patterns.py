@@ -3,6 +3,9 @@
 A pattern is a code in which names in braces stand for numbers: `RACK_{rack}_OVERTEMP`. As nothing but numbers
 can stand there, two patterns concern the same code only if they are equal everywhere else, so overlaps are
 found by looking at the patterns alone.
+
+A brace of the code itself is written twice: `E{{5}}` is the code `E{5}`, and no pattern. So
+are titles and meanings written.
 """
 
 import re
@@ -10,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 NUMBER = re.compile("([0-9]+)")
-NUMBER_OR_NAME = re.compile(r"([0-9]+|\{[a-z][a-z0-9_]*\})")
+NAME = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}")
+PART = re.compile(r"(?P<doubled>\{\{|\}\})|(?P<number>[0-9]+|\{[a-z][a-z0-9_]*\})|.", re.DOTALL)
+BRACES = re.compile(r"\{\{|\}\}|[{}]")
 
 Outline = tuple[str, ...]
 """What is between the numbers."""
@@ -54,17 +59,14 @@ class Pattern:
 
 
 def is_pattern(code: str) -> bool:
-    """Whether it has names in it."""
-    return "{" in code or "}" in code
+    """Whether it has names in it; braces that are written twice are none."""
+    return any(found in {"{", "}"} for found in BRACES.findall(code))
 
 
 def parse_pattern(text: str) -> Pattern:
     """Raises ValueError saying what to write instead."""
-    parts = NUMBER_OR_NAME.split(text)
-    outline, numbers = tuple(parts[::2]), tuple(parts[1::2])
+    outline, numbers = _split_pattern(text)
     pattern = Pattern(text, outline, numbers)
-    if any("{" in part or "}" in part for part in outline):
-        raise ValueError("a name in braces is small letters, such as {rack}")
     if any(not between for between in outline[1:-1]):
         raise ValueError("put something between a name in braces and the number beside it")
     if len(set(pattern.names)) != len(pattern.names):
@@ -78,11 +80,36 @@ def split_code(code: str) -> tuple[Outline, list[str]]:
     return tuple(parts[::2]), parts[1::2]
 
 
+def _split_pattern(text: str) -> tuple[Outline, tuple[str, ...]]:
+    outline, numbers = [""], list[str]()
+    for part in PART.finditer(text):
+        if part["number"]:
+            numbers.append(part[0])
+            outline.append("")
+        elif part[0] in {"{", "}"}:
+            raise ValueError(
+                "a name in braces is small letters, such as {rack}; write a brace of the code twice"
+            )
+        else:
+            outline[-1] += part[0][0]
+    return tuple(outline), tuple(numbers)
+
+
 def fill(text: str, values: Mapping[str, object]) -> str:
-    """The text with each known name in braces replaced; others are left as they are."""
-    return re.sub(r"\{([a-z][a-z0-9_]*)\}", lambda found: str(values.get(found[1], found[0])), text)
+    """The text with each known name in braces replaced; others, and doubled braces, are left as they are."""
+    return NAME.sub(lambda found: str(values.get(found[1], found[0])), text)
 
 
 def names_in(text: str) -> set[str]:
     """The names in braces in a text."""
-    return set(re.findall(r"\{([a-z][a-z0-9_]*)\}", text))
+    return {found[1] for found in NAME.finditer(text) if found[1]}
+
+
+def as_written(text: str) -> str:
+    """What to write in a file for a text that has no names: its braces twice."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def as_meant(text: str) -> str:
+    """What a text without names says: doubled braces once."""
+    return text.replace("{{", "{").replace("}}", "}")

@@ -20,7 +20,14 @@ from shared.catalogue.keys import (
     SourceKeys,
     WordKeys,
 )
-from shared.catalogue.patterns import Pattern, fill, is_pattern, names_in, parse_pattern
+from shared.catalogue.patterns import (
+    Pattern,
+    as_meant,
+    fill,
+    is_pattern,
+    names_in,
+    parse_pattern,
+)
 from shared.catalogue.registers import Register, RegisterForm
 from shared.catalogue.words import Level
 from shared.documents.fault import Grade
@@ -121,16 +128,19 @@ class _Reader:
         levels = dict(_read_levels(group, table.table("values")))
         for key in rows.values:
             row = rows.table(key)
-            if is_pattern(key):
+            code = f"{group.prefix}{key}"
+            if is_pattern(code):
                 row.tell("names in braces are for [[codes]]; write a row for each register")
                 continue
-            code = f"{group.prefix}{key}"
             register = Register(
-                code=code, form="levels", not_implemented=group.not_implemented, levels=levels
+                code=as_meant(code),
+                form="levels",
+                not_implemented=group.not_implemented,
+                levels=levels,
             )
-            self._note_register(register, key, group, place=row.place())
+            self._note_register(register, as_meant(key), group, place=row.place())
             told = frozenset[Level](levels.values())
-            written = _Written(code, _last_part(key), register=code, levels=told)
+            written = _Written(code, _last_part(key), register=register.code, levels=told)
             self._read_row(written, group, row)
 
     def _read_register(
@@ -146,14 +156,14 @@ class _Reader:
             return
         reserved = dict(_read_reserved(table.table("reserved"), form, group.word_bits))
         register = Register(
-            code=code,
+            code=as_meant(code),
             form=form,
             reserved=frozenset(reserved),
             not_implemented=group.not_implemented,
         )
         self._note_register(
             register,
-            group.register,
+            as_meant(group.register),
             group,
             place=table.place(),
             names=group.names,
@@ -162,7 +172,7 @@ class _Reader:
         for key in rows.values:
             number = _read_number(key, form, group.word_bits, rows)
             if number is not None:
-                written = _Written(f"{code}.{number}", None, register=code, number=number)
+                written = _Written(f"{code}.{number}", None, register=register.code, number=number)
                 self._read_row(written, group, rows.table(key))
 
     def _with_usual(self, group: GroupT, table: Table) -> GroupT:
@@ -219,17 +229,21 @@ class _Reader:
         title = row.title or written.title
         values = builtin | {"title": title} | _read_values(wanted, table)
         parts = (fill(group.meaning or "", values), row.meaning or "")
+        meaning = " ".join(part for part in parts if part)
+        _check_names((title or "", meaning), own_names, table)
+        # A pattern's names are filled in, and its doubled braces read, where a code is an instance of it.
+        meant = str if pattern else as_meant
         draft = _make_draft(
             written,
             group,
             row,
+            code=meant(written.code),
             pattern=pattern,
-            title=title or "",
-            meaning=" ".join(part for part in parts if part),
+            title=meant(title or ""),
+            meaning=meant(meaning),
             table=table,
         )
         _check_row(row, draft)
-        _check_text(draft, own_names)
         # Also where something is missing, so that its kind is looked up: nothing is built of it then.
         self.drafts.append(draft)
 
@@ -238,8 +252,9 @@ class _Written(msgspec.Struct, frozen=True):
     """What a row's key says."""
 
     code: str
+    """As it is written: with names in braces, and braces twice."""
     title: str | None
-    """What it is called where the row has no title."""
+    """What it is called where the row has no title, likewise."""
     register: str | None = None
     number: int | None = None
     levels: frozenset[Level] = frozenset()
@@ -310,6 +325,7 @@ def _make_draft(
     group: GroupKeys,
     row: RowKeys,
     *,
+    code: str,
     pattern: Pattern | None,
     title: str,
     meaning: str,
@@ -317,7 +333,7 @@ def _make_draft(
 ) -> Draft:
     """What the row says, else what its group says; empty what neither does."""
     return Draft(
-        code=written.code,
+        code=code,
         pattern=pattern,
         kind=row.kind,
         level=row.level or group.level,
@@ -349,13 +365,13 @@ def _check_row(row: RowKeys, draft: Draft) -> None:
         table.tell('a grade of its own needs its reason; write reason = "..."', "grade")
     if row.reason is not None and row.effect is not None:
         table.tell("stands beside `reason`; leave one of the two out", "effect")
-
-
-def _check_text(draft: Draft, names: set[str]) -> None:
-    if unknown := (names_in(draft.title) | names_in(draft.meaning)) - names:
-        there = ", ".join(f"{{{name}}}" for name in sorted(names)) or "no name in braces"
-        draft.table.tell(f"{{{min(unknown)}}} is not in the code; there is {there}")
     if len(draft.code) > MAX_CODE or not draft.code.isprintable():
-        draft.table.tell(
-            f"is not a code that reports can have; at most {MAX_CODE} printable characters"
+        table.tell(f"is not a code that reports can have; at most {MAX_CODE} printable characters")
+
+
+def _check_names(texts: tuple[str, ...], names: set[str], table: Table) -> None:
+    if unknown := set[str]().union(*map(names_in, texts)) - names:
+        there = ", ".join(f"{{{name}}}" for name in sorted(names)) or "no name in braces"
+        table.tell(
+            f"{{{min(unknown)}}} is not in the code; there is {there}; write braces of the text twice"
         )

@@ -215,6 +215,25 @@ def test_bits_of_a_register_may_have_their_rows_elsewhere(tmp_path: Path) -> Non
     assert [catalogue.look_up(code, None).title for code in codes] == ["r.3", "Fuse 4"]
 
 
+def test_braces_of_a_code_are_written_twice(tmp_path: Path) -> None:
+    """Also beside names, in titles and in meanings, of the row or of its group."""
+    head = 'component = "PCS"\nmeaning = "{{set}} {title}."'
+    write(
+        tmp_path,
+        acme=rows_of(
+            '"E{{5}}" = { kind = "fan" }',
+            '"F{{{n}}}" = { kind = "fan", title = "{{F}} {n}", meaning = "{{n}}" }',
+            head=head,
+        ),
+    )
+    catalogue = load_catalogue(tmp_path)
+    one, two = (catalogue.look_up(f"acme:{code}", None) for code in ("E{5}", "F{7}"))
+    assert (one.title, one.meaning) == ("E{5}", "{set} E{5}.")
+    assert (two.title, two.meaning) == ("{F} 7", "{set} {F} 7. {n}")
+    assert "acme:F7" not in catalogue
+    assert catalogue.pattern_of("acme:F{7}") == "acme:F{{{n}}}"
+
+
 def test_what_an_operator_says_replaces_ours_whole_and_is_told(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -361,7 +380,7 @@ BROKEN: list[tuple[str, str, str]] = [
         "bad name in a pattern",
         rows_of('"R{Rack}" = { kind = "fan", meaning = "m" }'),
         f"FILE, line {FIRST + 3}: codes.rows.R{{Rack}}: is no pattern: a name in braces"
-        " is small letters, such as {rack}",
+        " is small letters, such as {rack}; write a brace of the code twice",
     ),
     (
         "numbers side by side",

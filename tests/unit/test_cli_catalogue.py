@@ -10,9 +10,10 @@ from typer.testing import CliRunner, Result
 from deploy.cli.explanation import Report
 from deploy.cli.gaps import find_gaps, paste, with_reports
 from deploy.cli.main import app
-from shared.catalogue import load_catalogue
+from shared.catalogue import Catalogue, load_catalogue
 from shared.documents.fault import Fault
 from shared.times import to_rfc3339
+from tests.unit.alarms import CATALOGUE
 from tests.unit.dispatch_documents import T0, make_fault
 
 
@@ -151,7 +152,8 @@ def test_gaps_are_by_code_model_and_firmware_the_most_frequent_first() -> None:
 
 def test_what_gaps_prints_is_a_file_once_kind_and_component_are_chosen(tmp_path: Path) -> None:
     text = paste(
-        find_gaps([seen(1, 'acme:X.3"\\'), seen(2, "acme:Y"), seen(3, 'acme:X.3"\\', model="M")])
+        find_gaps([seen(1, 'acme:X.3"\\'), seen(2, "acme:Y"), seen(3, 'acme:X.3"\\', model="M")]),
+        CATALOGUE,
     )
     (tmp_path / "vendors").mkdir()
     file = tmp_path / "vendors" / "acme.toml"
@@ -167,12 +169,86 @@ def test_what_gaps_prints_is_a_file_once_kind_and_component_are_chosen(tmp_path:
 
 
 def test_codes_without_a_vendor_can_be_pasted_too(tmp_path: Path) -> None:
-    text = paste(find_gaps([seen(1, "OVERHEAT")])).replace('kind = "?"', 'kind = "overtemp"')
+    text = paste(find_gaps([seen(1, "OVERHEAT")]), CATALOGUE).replace(
+        'kind = "?"', 'kind = "overtemp"'
+    )
     (tmp_path / "vendors").mkdir()
     (tmp_path / "vendors" / "x.toml").write_text(
         text.replace('component = "?"', 'component = "PCS"')
     )
     assert load_catalogue(tmp_path).look_up("OVERHEAT", None).grade == "A"
+
+
+def chosen(text: str) -> str:
+    """What `gaps` printed, with a word for each ?."""
+    text = text.replace('component = "?"', 'component = "PCS"')
+    return text.replace('kind = "?"', 'kind = "fire"').replace('meaning = "?"', 'meaning = "m"')
+
+
+def loaded_with(folder: Path, text: str) -> Catalogue:
+    """As a person does: each file by the name above it."""
+    (folder / "vendors").mkdir()
+    for part in text.split("# ---- vendors/")[1:]:
+        name = part.split(".toml of your folder", 1)[0]
+        file = folder / "vendors" / f"{name}.toml"
+        assert not file.exists()
+        file.write_text(f"# {part}")
+    return load_catalogue(folder)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        ["BMS:OV"],
+        ["Acme Corp:X"],
+        ["BMS:OV", "bms:OV", "Bms:OV"],  # one file for the three of them
+        ["-:X", ":Y", "PLAIN", "unknown:Z"],
+        ["E{5}", "acme:{n}", "acme:}{{", "{a}:{b}"],
+        ["acme:X#\"\\'"],
+    ],
+)
+def test_whatever_was_seen_can_be_pasted(tmp_path: Path, codes: list[str]) -> None:
+    text = paste(find_gaps([seen(n, code) for n, code in enumerate(codes)]), CATALOGUE)
+    catalogue = loaded_with(tmp_path, chosen(text))
+    found = [catalogue.look_up(code, None) for code in codes]
+    assert [(row.code, row.title, row.kind) for row in found] == [
+        (code, code, "fire") for code in codes
+    ]
+    assert catalogue.patterns == []
+
+
+def test_what_a_device_says_can_be_pasted_whatever_is_in_it(tmp_path: Path) -> None:
+    (gap,) = find_gaps([seen(1, "acme:X")])
+    said: list[object] = [{"text": "Cell {n}:\nover 50 %\x7f"}]
+    read = Report(topic="t", partition=0, offset=1, reports=said)
+    text = paste(with_reports([gap], {gap.sample.fault_id: read}), CATALOGUE)
+    row = loaded_with(tmp_path, chosen(text)).look_up("acme:X", None)
+    assert row.title == "Cell {n}: over 50 % "
+
+
+def test_bits_of_unknown_registers_are_pasted_as_registers(tmp_path: Path) -> None:
+    codes = ["acme:bms.Alm{1}.3", "acme:bms.Alm{1}.17", "64207.Evt.0", "sunspec:802.Evt1.31"]
+    words = [
+        {"model": "acme:bms", "point": "Alm{1}", "bits": 1 << 17 | 1 << 3},
+        {"model": 64207, "point": "Evt", "bits": 1, "component": "bms"},
+        {"model": 802, "point": "Evt1", "bits": 1 << 31},  # known, but for that bit
+    ]
+    read = Report(topic="t", partition=0, offset=1, reports=[{"registers": words}])
+    gaps = find_gaps([seen(n, code) for n, code in enumerate(codes)])
+    only_one = {gap.sample.fault_id: read for gap in gaps if gap.code == codes[0]}
+    text = paste(with_reports(gaps, only_one), CATALOGUE)
+    catalogue = loaded_with(tmp_path, chosen(text))
+    read_now = [
+        [code for code, _ in catalogue.registers.find(model, point).read(bits) or ()]
+        for model, point, bits in (
+            ("acme:bms", "Alm{1}", 1 << 17 | 1 << 3), ("64207", "Evt", 1), ("802", "Evt1", 1 << 31)
+        )
+    ]  # fmt: skip
+    assert read_now == [["acme:bms.Alm{1}.3", "acme:bms.Alm{1}.17"], ["64207.Evt.0"], [codes[3]]]
+    assert all(catalogue.look_up(code, None).kind == "fire" for code in codes)
+    new = {code: catalogue.entries[code] for code in ("acme:bms.Alm{1}", "64207.Evt")}
+    assert [entry.word_bits for entry in new.values()] == [32, 8]
+    assert ("acme:bms", "Alm{1}") in new["acme:bms.Alm{1}"].names
 
 
 SAID = {"emu_id": "e1", "text": "Pump stopped"}
@@ -193,6 +269,6 @@ def test_what_gaps_prints_has_a_report_of_each_code(
 ) -> None:
     (gap,) = find_gaps([seen(1, "acme:X")])
     read = Report(topic="t", partition=0, offset=1, reports=reports)
-    lines = paste(with_reports([gap], {gap.sample.fault_id: read})).splitlines()
+    lines = paste(with_reports([gap], {gap.sample.fault_id: read}), CATALOGUE).splitlines()
     assert f"#   {shown}" in lines
     assert f'"X" = {{ kind = "?", component = "?", title = "{title}", meaning = "?" }}' in lines
