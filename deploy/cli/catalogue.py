@@ -298,7 +298,7 @@ def _show_unknown(code: str, loaded: Catalogue, *, as_json: bool) -> None:
     """Reserved ones are no error: it is known that they mean nothing."""
     register, _dot, number = code.rpartition(".")
     entry = loaded.entries.get(register)
-    reserved = entry.reserved.get(int(number)) if entry and number.isdecimal() else None
+    reserved = entry.reserved.why(int(number)) if entry and number.isdecimal() else None
     near = get_close_matches(code, [row.code for row in (*loaded.rows, *loaded.patterns)], n=5)
     if as_json:
         _print_json({"code": code, "reserved": reserved, "near": near})

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from shared.catalogue.kinds import Kind
 from shared.catalogue.patterns import Outline, Pattern, as_meant, fill, split_code
-from shared.catalogue.registers import Register, Registers
+from shared.catalogue.registers import Register, Registers, Reserved
 from shared.catalogue.words import Remedy, Skill
 from shared.documents.fault import Grade
 from shared.toml import Place
@@ -59,8 +59,7 @@ class RegisterEntry(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[tuple[str, str], ...]
     """The (model, point) by which reports call it."""
     word_bits: int
-    reserved: Mapping[int, str]
-    """Why a bit or value means nothing."""
+    reserved: Reserved
     place: Place
 
 

@@ -49,11 +49,11 @@ def check_registers(
                     " already; name another, or leave it out"
                 )
                 problems.append(Problem(entry.place, told))
-        _check_reserved(entry, catalogue, problems)
     for entry in catalogue.entries.values():
         _check_nesting(entry, by_name, problems)
     for one in made.values():
         _check_scope(one.draft, by_name)
+        _check_reserved(one.draft, catalogue.entries)
 
 
 def _names_of(entry: RegisterEntry) -> dict[str, str]:
@@ -113,15 +113,13 @@ def _beginnings(name: str) -> Iterator[str]:
     return (name[:at] for at, character in enumerate(name) if character == ".")
 
 
-def _check_reserved(entry: RegisterEntry, catalogue: Catalogue, problems: list[Problem]) -> None:
-    for number in entry.reserved:
-        code = f"{entry.register.code}.{number}"
-        origin = catalogue.origin(code)
-        if origin is not None:
-            told = (
-                f"{code}: is reserved in the register of {entry.place}; leave it out there or here"
-            )
-            problems.append(Problem(origin.place, told))
+def _check_reserved(draft: Draft, entries: Mapping[str, RegisterEntry]) -> None:
+    register, _dot, number = draft.code.rpartition(".")
+    entry = entries.get(register)
+    if entry is not None and number.isdecimal() and int(number) in entry.reserved:
+        draft.table.tell(
+            f"{draft.code} is reserved in the register of {entry.place}; leave it out there or here"
+        )
 
 
 def check_hazards(

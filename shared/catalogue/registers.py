@@ -1,6 +1,7 @@
 """Registers: words of a device whose bits, or whose value, say what stands there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -17,13 +18,27 @@ class ActiveCode(NamedTuple):
     level: str | None = None
 
 
+@dataclass(frozen=True)
+class Reserved:
+    """Bits, or values, that mean nothing, with the reason. Ranges: those of a word of 32 bits may be wide."""
+
+    ranges: tuple[tuple[range, str], ...] = ()
+
+    def why(self, number: int) -> str | None:
+        """None: it is not reserved."""
+        return next((why for numbers, why in self.ranges if number in numbers), None)
+
+    def __contains__(self, number: object) -> bool:
+        return any(number in numbers for numbers, _why in self.ranges)
+
+
 class Register(msgspec.Struct, frozen=True, kw_only=True):
     """One register of the catalogue, or one that the catalogue does not have."""
 
     code: str
     """`sunspec:701.Alrm`: its codes are this, or begin with this and a full stop."""
     form: RegisterForm = "bits"
-    reserved: frozenset[int] = frozenset()
+    reserved: Container[int] = ()
     """Bits, or values, that mean nothing."""
     not_implemented: int | None = None
     """The word by which a device says that it does not have this register."""

@@ -1,7 +1,7 @@
 """Vendor files: from codes and registers to what they mean. The form of the files is in docs/catalogue.md."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -20,6 +20,7 @@ from shared.catalogue.keys import (
     SourceKeys,
     WordKeys,
 )
+from shared.catalogue.numbers import check_word, read_levels, read_number, read_reserved
 from shared.catalogue.patterns import (
     Pattern,
     as_meant,
@@ -28,11 +29,12 @@ from shared.catalogue.patterns import (
     names_in,
     parse_pattern,
 )
-from shared.catalogue.registers import Register, RegisterForm
+from shared.catalogue.registers import Register, RegisterForm, Reserved
 from shared.catalogue.words import Level
 from shared.documents.fault import Grade
 from shared.toml import Place, Table, suggest
 
+NONE_RESERVED = Reserved()
 MAX_CODE = 128  # as reports may have (shared.documents.report)
 
 
@@ -124,8 +126,8 @@ class _Reader:
 
     def _read_levels(self, group: LevelsKeys, table: Table, rows: Table) -> None:
         group = self._with_usual(group, table)
-        _check_word(table, group.not_implemented, group.word_bits)
-        levels = dict(_read_levels(group, table.table("values")))
+        check_word(table, group.not_implemented, group.word_bits)
+        levels = dict(read_levels(group, table.table("values")))
         for key in rows.values:
             row = rows.table(key)
             code = f"{group.prefix}{key}"
@@ -147,18 +149,18 @@ class _Reader:
         self, form: RegisterForm, group: RegisterKeys, table: Table, rows: Table
     ) -> None:
         group = self._with_usual(group, table)
-        _check_word(table, group.not_implemented, group.word_bits)
+        check_word(table, group.not_implemented, group.word_bits)
         code = f"{group.prefix}{group.register}"
         if is_pattern(code):
             table.tell(
                 "names in braces are for [[codes]]; write a table for each register", "register"
             )
             return
-        reserved = dict(_read_reserved(table.table("reserved"), form, group.word_bits))
+        reserved = read_reserved(table.table("reserved"), form, group.word_bits)
         register = Register(
             code=as_meant(code),
             form=form,
-            reserved=frozenset(reserved),
+            reserved=reserved,
             not_implemented=group.not_implemented,
         )
         self._note_register(
@@ -170,7 +172,7 @@ class _Reader:
             reserved=reserved,
         )
         for key in rows.values:
-            number = _read_number(key, form, group.word_bits, rows)
+            number = read_number(key, form, group.word_bits, rows)
             if number is not None:
                 written = _Written(f"{code}.{number}", None, register=register.code, number=number)
                 self._read_row(written, group, rows.table(key))
@@ -202,7 +204,7 @@ class _Reader:
         *,
         place: Place,
         names: Names = (),
-        reserved: Mapping[int, str] | None = None,
+        reserved: Reserved = NONE_RESERVED,
     ) -> None:
         """`vebus/VebusError` of victron is also called (`victron:vebus`, `VebusError`)."""
         usual = [(self.vendor, name)]
@@ -213,7 +215,7 @@ class _Reader:
                 register=register,
                 names=tuple(dict.fromkeys((*usual, *names))),
                 word_bits=group.word_bits,
-                reserved=reserved or {},
+                reserved=reserved,
                 place=place,
             )
         )
@@ -262,44 +264,6 @@ class _Written(msgspec.Struct, frozen=True):
 
 def _last_part(key: str) -> str:
     return key.rsplit("/", 1)[-1]
-
-
-def _read_number(key: str, form: RegisterForm, word_bits: int, table: Table) -> int | None:
-    """The bit or value that a key names; None: told why it is none."""
-    last = word_bits - 1 if form == "bits" else 2**word_bits - 1
-    what = "bit" if form == "bits" else "value"
-    number = int(key) if re.fullmatch("0|[1-9][0-9]*", key) else -1
-    if number == 0 and form != "bits":
-        table.tell("0 always says that nothing stands; leave it out", key)
-    elif not 0 <= number <= last:
-        table.tell(f"is no {what} of a word of {word_bits} bits; write a number up to {last}", key)
-    else:
-        return number
-    return None
-
-
-def _read_levels(group: LevelsKeys, values: Table) -> Iterator[tuple[int, Level]]:
-    for key, level in group.values.items():
-        number = _read_number(key, "enum", group.word_bits, values)
-        if number is not None:
-            yield number, level
-
-
-def _read_reserved(table: Table, form: RegisterForm, word_bits: int) -> Iterator[tuple[int, str]]:
-    """`27 = "why"`, or `"8-15" = "why"`."""
-    for key, why in table.values.items():
-        if not isinstance(why, str) or not why:
-            table.tell_wrong(key, 'why it means nothing, such as "reserved by the standard"')
-            continue
-        first, _, last = key.partition("-")
-        numbers = [_read_number(part, form, word_bits, table) for part in (first, last or first)]
-        if numbers[0] is not None and numbers[1] is not None:
-            yield from ((number, why) for number in range(numbers[0], numbers[1] + 1))
-
-
-def _check_word(table: Table, word: int | None, word_bits: int) -> None:
-    if word is not None and word >= 2**word_bits:
-        table.tell_wrong("not_implemented", f"a word of {word_bits} bits, as `word_bits` says")
 
 
 def _read_pattern(code: str, table: Table) -> Pattern | None:

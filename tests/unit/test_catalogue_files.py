@@ -234,6 +234,14 @@ def test_braces_of_a_code_are_written_twice(tmp_path: Path) -> None:
     assert catalogue.pattern_of("acme:F{7}") == "acme:F{{{n}}}"
 
 
+def test_a_wide_range_of_values_is_reserved_at_no_cost(tmp_path: Path) -> None:
+    head = BITS.replace("word_bits = 16", "word_bits = 64")
+    acme = rows_of(form="enum", head=head) + f'[enum.reserved]\n"256-{2**64 - 1}" = "w"\n'
+    catalogue = load_catalogue(write(tmp_path, acme=acme))
+    assert active(catalogue, "r", 255) == [("acme:r.255", None)]
+    assert active(catalogue, "r", 256) == active(catalogue, "r", 2**64 - 1) == []
+
+
 def test_what_an_operator_says_replaces_ours_whole_and_is_told(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -443,13 +451,44 @@ BROKEN: list[tuple[str, str, str]] = [
         "reserved and coded",
         rows_of('3 = { kind = "fan", title = "T" }', form="bits", head=BITS)
         + '[bits.reserved]\n"2-4" = "states"\n',
-        f"FILE, line {FIRST + 6}: acme:r.3: is reserved in the register of"
+        f"FILE, line {FIRST + 6}: bits.rows.3: acme:r.3 is reserved in the register of"
         f" FILE, line {FIRST}; leave it out there or here",
     ),
     (
         "reserved without a reason",
         rows_of(form="bits", head=BITS) + "[bits.reserved]\n2 = true\n",
         f"FILE, line {FIRST + 7}: bits.reserved.2: true cannot be; write why it means nothing",
+    ),
+    (
+        "range that goes down",
+        rows_of(form="bits", head=BITS) + '[bits.reserved]\n"15-8" = "w"\n',
+        f"FILE, line {FIRST + 7}: bits.reserved.15-8: is no range; write the smaller number first",
+    ),
+    (
+        "range of one number",
+        rows_of(form="bits", head=BITS) + '[bits.reserved]\n"8-8" = "w"\n',
+        f"FILE, line {FIRST + 7}: bits.reserved.8-8: is no range; write the smaller",
+    ),
+    (
+        "range without an end",
+        rows_of(form="bits", head=BITS) + '[bits.reserved]\n"3-" = "w"\n',
+        f"FILE, line {FIRST + 7}: bits.reserved.3-: is neither a number nor a range; write it such",
+    ),
+    (
+        "range out of the word",
+        rows_of(form="bits", head=BITS) + '[bits.reserved]\n"8-16" = "w"\n',
+        f"FILE, line {FIRST + 7}: bits.reserved.8-16: 16 is no bit of a word of 16 bits",
+    ),
+    (
+        "range from 0",
+        rows_of(form="enum", head=BITS) + '[enum.reserved]\n"0-7" = "w"\n',
+        f"FILE, line {FIRST + 7}: enum.reserved.0-7: 0 always says that nothing stands; leave it out",
+    ),
+    (
+        "reserved twice",
+        rows_of(form="bits", head=BITS) + '[bits.reserved]\n"4-9" = "w"\n"8-12" = "w"\n',
+        f"FILE, line {FIRST + 8}: bits.reserved.8-12: is in part in 4-9 of FILE, line"
+        f" {FIRST + 7} already; write each once",
     ),
     (
         "word that is too long",
