@@ -37,8 +37,8 @@ BEYOND_RECOVERY_S = 30.0
 class Ownership:
     """One partition in our hands, from its assignment until an assignment no longer names it."""
 
-    def __init__(self, member: AIOKafkaConsumer, partition: TopicPartition) -> None:
-        self._member = member
+    def __init__(self, membership: "Membership", partition: TopicPartition) -> None:
+        self._membership = membership
         self._ended = asyncio.Event()
         self.topic_partition = partition
         self.ready = False
@@ -67,7 +67,7 @@ class Ownership:
 
         The broker takes it only from a member of the current generation.
         """
-        if not await _commit(self._member, {self.topic_partition: (offset, metadata)}):
+        if not await self._membership.commit({self.topic_partition: (offset, metadata)}):
             return False
         self.processed = offset
         return True
@@ -80,21 +80,34 @@ class Ownership:
         """
         while not self.ended:
             # For lag tools only. Before the first take-over we know no better than the start.
-            if await _commit(self._member, {self.topic_partition: self.processed or 0}):
+            if await self._membership.commit({self.topic_partition: self.processed or 0}):
                 return
             await self.sleep(POLL_INTERVAL_S)
 
 
-async def _commit(
-    member: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int | tuple[int, str]]
-) -> bool:
-    """Whether the group took the offsets. aiokafka itself would try without end."""
-    try:
-        await within(COMMIT_TIMEOUT_S, member.commit(offsets))
-    except (KafkaError, TimeoutError) as error:
-        log.info("the group takes no offsets now", error=repr(error))
-        return False
-    return True
+class Membership:
+    """What the group says of us."""
+
+    def __init__(self, member: AIOKafkaConsumer) -> None:
+        self.member = member
+        self.settled = False
+        """Not while the group shares its partitions out anew."""
+
+    async def commit(self, offsets: Mapping[TopicPartition, int | tuple[int, str]]) -> bool:
+        """Whether the group took the offsets. aiokafka itself would try without end.
+
+        Nothing is tried while we join: the answer comes after we have joined, says that an earlier generation
+        is over, and aiokafka takes it for the new one's, forgets that it is a member and joins once more,
+        which holds the whole group up until the session of its first self has run out.
+        """
+        if not self.settled:
+            return False
+        try:
+            await within(COMMIT_TIMEOUT_S, self.member.commit(offsets))
+        except (KafkaError, TimeoutError) as error:
+            log.info("the group takes no offsets now", error=repr(error))
+            return False
+        return True
 
 
 class PartitionTask(Protocol):
@@ -132,7 +145,7 @@ class Group(ConsumerRebalanceListener):
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._assigned = False
         self._leaving = False
-        self.member = make_member(kafka, name, session_timeout_ms)
+        self.membership = Membership(make_member(kafka, name, session_timeout_ms))
 
     @property
     def partitions(self) -> list[int]:
@@ -160,21 +173,23 @@ class Group(ConsumerRebalanceListener):
         finally:
             self._leaving = True
             await self._end(list(self._owned))
-            await _stop(self.member)
+            await _stop(self.membership.member)
 
     async def _join(self, stopping: asyncio.Event) -> bool:
         """False: stopping."""
         while not stopping.is_set():
             try:
-                await within(START_TIMEOUT_S, self.member.start())
+                await within(START_TIMEOUT_S, self.membership.member.start())
             except (KafkaError, TimeoutError) as error:
                 log.warning("cannot join the group yet", group=self._name, error=repr(error))
-                await _stop(self.member)
-                self.member = make_member(self._kafka, self._name, self._session_timeout_ms)
+                await _stop(self.membership.member)
+                self.membership = Membership(
+                    make_member(self._kafka, self._name, self._session_timeout_ms)
+                )
                 await is_set_within(stopping, POLL_INTERVAL_S)
             else:
                 # Only now: start() would wait for an assignment, without end.
-                self.member.subscribe([self._topic], listener=self)
+                self.membership.member.subscribe([self._topic], listener=self)
                 return True
         return False
 
@@ -185,14 +200,14 @@ class Group(ConsumerRebalanceListener):
         while not stopping.is_set():
             try:
                 # All is paused: this returns no records, it tells aiokafka that we are alive.
-                await self.member.getmany(timeout_ms=0)
+                await self.membership.member.getmany(timeout_ms=0)
                 heard_at = loop.time()
             except KafkaError as error:
                 log.warning("the group's member reports an error", error=repr(error))
                 if loop.time() - heard_at > BEYOND_RECOVERY_S:
                     raise  # aiokafka's coordination has ended, and never begins again by itself
             if self._assigned:
-                self._reconcile(self.member.assignment())
+                self._reconcile(self.membership.member.assignment())
             ready = sum(owned.ready for owned in self._owned.values())
             TASKS_READY.labels(self._name).set(ready)
             TASKS_ASSIGNED.labels(self._name).set(len(self._owned))
@@ -208,21 +223,22 @@ class Group(ConsumerRebalanceListener):
             if owned.processed is not None
         }
         if offsets:
-            await _commit(self.member, offsets)
+            await self.membership.commit(offsets)
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
-        """Nothing: a partition that stays with us must not pause for a rebalance."""
+        """Ends nothing: a partition that stays with us must not pause for a rebalance."""
+        self.membership.settled = False
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """aiokafka logs what this raises and goes on; what it left undone is done by the next poll."""
-        self._assigned = True
+        self._assigned = self.membership.settled = True
         self._reconcile(assigned)
 
     def _reconcile(self, assigned: Collection[TopicPartition]) -> None:
         """Make the tasks those of the assignment: end what is gone, start what is new or has died."""
         if self._leaving:
             return
-        self.member.pause(*assigned)
+        self.membership.member.pause(*assigned)
         gone = [partition for partition in self._owned if partition not in assigned]
         new = [partition for partition in assigned if partition not in self._owned]
         for partition in gone:
@@ -230,7 +246,7 @@ class Group(ConsumerRebalanceListener):
             task = self._tasks.pop(partition)
             asyncio.get_running_loop().call_later(END_TIMEOUT_S, task.cancel)
         for partition in new:
-            self._owned[partition] = Ownership(self.member, partition)
+            self._owned[partition] = Ownership(self.membership, partition)
         for partition, owned in self._owned.items():
             task = self._tasks.get(partition)
             if task is None or task.done():

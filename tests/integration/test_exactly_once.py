@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from shared.kafka.clients import make_member
 from shared.kafka.exactly_once import MAX_COMMITS, CommitSlots, ExactlyOnceTask
-from shared.kafka.group import Group, Ownership
+from shared.kafka.group import Group, Membership, Ownership
 from shared.kafka.pace import Weight
 from shared.kafka.producer import FencedProducer, Outgoing, PlainProducer
 from shared.kafka.reader import Record
@@ -323,7 +323,7 @@ async def test_a_restore_that_is_interrupted_leaves_nothing_behind(stage: Stage)
         await stage.send("add 1")
         await stage.until_told(1)
     member = make_member(stage.kafka, stage.group_name, 6000)
-    ownership = Ownership(member, stage.partition)
+    ownership = Ownership(Membership(member), stage.partition)
     task = stage.task()
     stage.built[-1].stops_on_restore = ownership
     async with asyncio.timeout(10):

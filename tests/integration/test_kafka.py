@@ -237,16 +237,31 @@ async def test_a_task_that_died_without_a_word_is_built_anew(kafka: str, topics:
         await until(lambda: group.not_ready() == [])
 
 
+async def test_no_offset_is_told_to_a_group_that_shares_its_partitions_out_anew(
+    kafka: str, topics: Topics
+) -> None:
+    """The answer would come once we have joined, and make aiokafka leave and join again, without end."""
+    recorder = Recorder()
+    async with member(kafka, topics, recorder) as group:
+        await until(lambda: recorder.serving == {0, 1, 2, 3})
+        offsets = {TopicPartition(topics.alarms, 0): 0}
+        assert await group.membership.commit(offsets)
+        await group.on_partitions_revoked([])
+        assert not await group.membership.commit(offsets)
+        await group.on_partitions_assigned([TopicPartition(topics.alarms, p) for p in range(4)])
+        assert await group.membership.commit(offsets)
+
+
 async def test_membership_is_proven_by_a_commit_that_only_a_member_can_make(
     kafka: str, topics: Topics
 ) -> None:
     recorder = Recorder()
     async with member(kafka, topics, recorder) as group:
         await until(lambda: recorder.serving == {0, 1, 2, 3})
-        ours = Ownership(group.member, TopicPartition(topics.alarms, 0))
+        ours = Ownership(group.membership, TopicPartition(topics.alarms, 0))
         async with asyncio.timeout(5):
             await ours.prove()
-        not_ours = Ownership(group.member, TopicPartition(topics.faults, 0))
+        not_ours = Ownership(group.membership, TopicPartition(topics.faults, 0))
         proof = asyncio.create_task(not_ours.prove())
         done, _ = await asyncio.wait([proof], timeout=1.5)
         assert not done

@@ -18,7 +18,7 @@ from shared.documents.case import Case, Clock, Warn, encode_case
 from shared.documents.deadline import Deadline, decode_deadline
 from shared.errors import FencedError, OwnershipError
 from shared.http import serve_http
-from shared.kafka.group import Ownership
+from shared.kafka.group import Membership, Ownership
 from shared.kafka.partition import partition_of
 from shared.kafka.producer import FencedProducer, Outgoing
 from shared.kafka.reader import Reader, Record
@@ -36,7 +36,7 @@ class ProvenOwnership(Ownership):
     """An ownership that the test decides about, not a group."""
 
     def __init__(self, topic: str) -> None:
-        super().__init__(cast(AIOKafkaConsumer, None), TopicPartition(topic, HOME))
+        super().__init__(Membership(cast(AIOKafkaConsumer, None)), TopicPartition(topic, HOME))
 
     async def prove(self) -> None:
         return
