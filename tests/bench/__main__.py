@@ -54,8 +54,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     # It tells of each metadata answer that came a moment too soon, and asks again by itself.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    if arguments.name is None:
-        _list(as_json=arguments.json is not None)
+    if all(value is None for name, value in vars(arguments).items() if name != "json"):
+        _list(arguments.json)
         return
     bench, earlier = _checked(arguments)
     console = make_console(stderr=arguments.json == STDOUT)
@@ -92,31 +92,44 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _list(*, as_json: bool) -> None:
-    if as_json:
+def _list(target: str | None) -> None:
+    if target == STDOUT:
         summaries = [
             BenchSummary(bench.name, bench.question, bench.size, bench.counts)
             for bench in BENCHES.values()
         ]
         print(msgspec.json.encode(summaries).decode())
-    else:
+    elif target is None:
         show_benches(make_console(stderr=False), BENCHES.values())
+    else:
+        _refuse([f"Which bench? There are: {', '.join(BENCHES)}"])
 
 
 def _checked(arguments: argparse.Namespace) -> tuple[Bench, Run | None]:
     """The bench, and the run to compare with; ends the process where any argument is wrong."""
     problems: list[str] = []
     bench = BENCHES.get(arguments.name)
-    if bench is None:
+    if arguments.name is None:
+        problems.append(f"Which bench? There are: {', '.join(BENCHES)}")
+    elif bench is None:
         problems.append(f"There is no bench {arguments.name!r}. There are: {', '.join(BENCHES)}")
     earlier = None if arguments.compare is None else _read(arguments.compare, problems)
     if bench and earlier and earlier.bench != bench.name:
         problems.append(f"{arguments.compare} is a run of {earlier.bench!r}, not of {bench.name!r}")
-    if arguments.json not in (None, STDOUT) and not Path(arguments.json).parent.is_dir():
-        problems.append(f"{arguments.json}: there is no such directory to write to")
+    if arguments.json not in (None, STDOUT):
+        problems += _check_target(Path(arguments.json))
     if bench is None or problems:
         _refuse(problems)
     return bench, earlier
+
+
+def _check_target(file: Path) -> list[str]:
+    """Before minutes of measuring, not after."""
+    if file.is_dir():
+        return [f"{file} is a directory; name a file in it"]
+    if not file.parent.is_dir():
+        return [f"{file}: there is no directory {file.parent} to write to"]
+    return []
 
 
 def _read(file: Path, problems: list[str]) -> Run | None:

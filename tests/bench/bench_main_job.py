@@ -29,7 +29,7 @@ COUNTED_BY = {
     "ingest": "bakvakt_ingest_reports_total",
     "classifier": "bakvakt_classifier_alarms_total",
 }
-PATIENCE_S = 30
+PATIENCE_S = 120
 LOOK_INTERVAL_S = 0.001
 
 

@@ -8,7 +8,7 @@ the services are. They count the CPU of that process, and that of the server who
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -160,17 +160,19 @@ async def transactional_hops_s(kafka: str, source: str, target: str, samples: in
                 await (await producer.send(target, record.value, partition=0))
                 await producer.commit_transaction()
 
-    carrier = asyncio.create_task(carry())
     found: list[float] = []
-    async with producing(kafka) as producer, consuming(kafka, target, [0]) as consumer:
+    async with (
+        asyncio.TaskGroup() as group,
+        producing(kafka) as producer,
+        consuming(kafka, target, [0]) as consumer,
+    ):
+        carrier = group.create_task(carry())
         for _ in range(samples):
             began_s = time.perf_counter()
             await producer.send(source, b"x", partition=0)
             await consumer.getone()
             found.append(time.perf_counter() - began_s)
-    carrier.cancel()
-    with suppress(asyncio.CancelledError):
-        await carrier
+        carrier.cancel()
     return found[samples // 10 :]
 
 

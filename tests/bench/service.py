@@ -23,7 +23,7 @@ from tests.bench.frame import CannotMeasure, Setup
 from tests.bench.meter import Cost, Meter, cpu_s
 from tests.conditions import until
 
-START_TIMEOUT_S, WORK_TIMEOUT_S = 60, 1200
+START_TIMEOUT_S, ANSWER_TIMEOUT_S, WORK_TIMEOUT_S = 60, 30, 1200
 # The services' session time-out is 10 s by default.
 STOPPED_AT_MOST_S = 8
 # A service that has nothing to do uses some 2 % of a core: it looks whether there is something.
@@ -41,7 +41,11 @@ class ServiceProcess:
     async def metric(self, name: str) -> float:
         """Sum over all labels. Asking costs the service some ms: not to be done while it is measured."""
         async with aiohttp.ClientSession() as session:
-            text = await metrics_text(session, self.url)
+            text = await until(
+                lambda: metrics_text(session, self.url),
+                timeout_s=ANSWER_TIMEOUT_S,
+                what=f"{self.url}/metrics answers",
+            )
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)
