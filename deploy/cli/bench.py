@@ -20,7 +20,7 @@ def bench(
         int | None, typer.Option(min=1, help="How many records it sends; the list says of what.")
     ] = None,
     repetitions: Annotated[
-        int | None, typer.Option("--repetitions", "-r", min=1, help="By default 3.")
+        int | None, typer.Option("--repetitions", "-r", min=1, help="By default 5.")
     ] = None,
     json_file: Annotated[
         str | None,

@@ -56,7 +56,7 @@ class Bench:
     counts: str
     """What `size` is a number of."""
     run: Callable[[Setup], Repetitions]
-    repetitions: int = 3
+    repetitions: int = 5
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
