@@ -50,6 +50,7 @@ def test_a_bench_prints_its_ratios_and_writes_what_a_later_run_is_compared_with(
     )
 
 
+@pytest.mark.long
 def test_sigterm_ends_what_it_has_started_and_leaves_nothing() -> None:
     home = Path(tempfile.mkdtemp())
     home.chmod(0o711)  # PostgreSQL's account passes through
