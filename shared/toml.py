@@ -6,6 +6,7 @@ keys alone (`scan`); a value inside an inline table or an array has the place of
 
 import re
 import tomllib
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -78,9 +79,11 @@ class Table:
         *,
         base: Mapping[str, object] | None = None,
         besides: Collection[str] = (),
+        instead: Mapping[str, object] | None = None,
     ) -> ShapeT | None:
         """The keys as `shape` wants them; None where a key that it needs is missing or wrong.
 
+        `instead`: with what to go on for keys that are needed, so that what follows is told too.
         Whatever is wrong is told, and left as it is in `base` or by default: unknown keys (but not those
         in `besides`), wrong values, missing keys. The description in a field's `msgspec.Meta` says what
         to write.
@@ -88,6 +91,7 @@ class Table:
         fields = _fields(shape)
         self.tell_unknown((*fields, *besides))
         found = dict(base or {})
+        stand_ins = instead or {}
         complete = True
         for name, (hint, required) in fields.items():
             if name in self.values:
@@ -95,11 +99,11 @@ class Table:
                     found[name] = msgspec.convert(self.values[name], hint)
                 except msgspec.ValidationError:
                     self.tell_wrong(name, _description(hint) or "something else")
-                    complete = complete and (name in found or not required)
+                    complete = complete and (name in found or not required or name in stand_ins)
             elif required and name not in found:
                 self.tell(f"has no `{name}`; write {name} = {_description(hint) or '...'}")
-                complete = False
-        return shape(**cast("dict[str, Any]", found)) if complete else None
+                complete = complete and name in stand_ins
+        return shape(**cast("dict[str, Any]", {**stand_ins, **found})) if complete else None
 
     def tell_wrong(self, key: str, how: str) -> None:
         """A value that cannot be; `how` says what to write."""
@@ -155,6 +159,9 @@ def read_toml(path: Path, problems: list[Problem], *, name: str) -> Table | None
     except tomllib.TOMLDecodeError as error:
         problems.append(_not_toml(name, text, str(error)))
         return None
+    except (ValueError, RecursionError) as error:
+        problems.append(Problem(Place(name, _find_line(text)), f"cannot be read: {error}"))
+        return None
     return Table(name, values, lines, problems)
 
 
@@ -184,6 +191,25 @@ def _not_toml(name: str, text: str, error: str) -> Problem:
     column = f", column {where[2]}" if where else ""
     hint = 'write `key = "value"` on a line of its own, texts in double quotes'
     return Problem(Place(name, line), f"is not TOML: {said}{column}; {hint}")
+
+
+def _find_line(text: str) -> int:
+    """Where tomllib gives up without saying so: the end of the shortest beginning on which it does."""
+    lines = text.splitlines(keepends=True)
+    return bisect_left(
+        range(len(lines)), True, key=lambda count: _is_too_much("".join(lines[:count]))
+    )
+
+
+def _is_too_much(text: str) -> bool:
+    """Whether a number is too long, or brackets are too deep, before anything is no TOML."""
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 class _Field(NamedTuple):

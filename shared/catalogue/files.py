@@ -42,6 +42,7 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
     shipped, _made = _build(ours, (), problems)
     catalogue = shipped
     if extra is not None:
+        _check_folder(extra, problems)
         theirs = _read_layer(extra, ours.phrases, problems)
         catalogue, made = _build(_over(ours, theirs), _replaced(ours, theirs), problems)
         own = {code: made[code] for code in theirs.drafts if code in made}
@@ -54,7 +55,7 @@ def load_catalogue(extra: Path | None = None) -> Catalogue:
 def _read_layer(folder: Path, phrases: Mapping[str, str], problems: list[Problem]) -> Layer:
     layer = Layer(phrases=dict(phrases))
     kinds, vendors = folder / "kinds.toml", sorted(folder.glob("vendors/*.toml"))
-    found = [path for path in (kinds, *vendors) if path.exists()]
+    found = [path for path in (kinds, *vendors) if path.exists() or path.is_symlink()]
     if not found:
         told = "there is no kinds.toml and no vendors/*.toml; name a folder that has one of them"
         problems.append(Problem(Place(str(folder), 0), told))
@@ -77,6 +78,27 @@ def _read_layer(folder: Path, phrases: Mapping[str, str], problems: list[Problem
             first = layer.registers.setdefault(entry.register.code, entry)
             _tell_twice(f"register {entry.register.code}", first.place, entry.place, problems)
     return layer
+
+
+def _check_folder(folder: Path, problems: list[Problem]) -> None:
+    """Tells what lies there and is not read: a misspelled name would be silently nothing."""
+    try:
+        there = list(folder.iterdir()) if folder.exists() else []
+        vendors = folder / "vendors"
+        there += vendors.iterdir() if vendors.is_dir() else []
+    except OSError as error:
+        problems.append(Problem(Place(str(folder), 0), f"cannot be read: {error}"))
+        return
+    for path in there:
+        within = path.relative_to(folder)
+        is_read = within.match("vendors/*.toml") or str(within) == "kinds.toml"
+        is_read = is_read or (str(within) == "vendors" and path.is_dir())
+        if not is_read and not path.name.startswith(".") and path.suffix != ".md":
+            told = (
+                "is not read: a folder has kinds.toml and vendors/*.toml; rename it, or move it"
+                " elsewhere (notes in *.md and names that begin with a full stop are left alone)"
+            )
+            problems.append(Problem(Place(str(path), 0), told))
 
 
 def _tell_twice(what: str, first: Place, again: Place, problems: list[Problem]) -> None:

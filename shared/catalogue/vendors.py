@@ -35,6 +35,9 @@ from shared.documents.fault import Grade
 from shared.toml import Place, Table, suggest
 
 NONE_RESERVED = Reserved()
+# What to go on with where a group does not say it, so that its rows are read all the same.
+ANY_WORD: dict[str, object] = {"word_bits": 64}
+ANY_LEVELS: dict[str, object] = {**ANY_WORD, "values": {}}
 MAX_CODE = 128  # as reports may have (shared.documents.report)
 
 
@@ -107,14 +110,19 @@ class _Reader:
         self._sources = sources
 
     def read_group(self, form: Form, table: Table) -> None:
+        """What a group lacks stands in the way of no row: those are read with something in its stead."""
         rows = table.table("rows")
         if form == "codes":
             if group := table.read(CodesKeys, besides=("rows",)):
                 self._read_codes(group, table, rows)
         elif form == "levels":
-            if group := table.read(LevelsKeys, besides=("rows",)):
+            if group := table.read(LevelsKeys, besides=("rows",), instead=ANY_LEVELS):
                 self._read_levels(group, table, rows)
-        elif group := table.read(RegisterKeys, besides=("rows", "reserved")):
+        elif group := table.read(
+            RegisterKeys,
+            besides=("rows", "reserved"),
+            instead=ANY_WORD | {"register": f"without a name, line {table.place().line}"},
+        ):
             self._read_register(form, group, table, rows)
 
     def _read_codes(self, group: CodesKeys, table: Table, rows: Table) -> None:

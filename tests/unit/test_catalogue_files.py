@@ -690,6 +690,52 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     assert files == {f"catalogue {name}" for name in names}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["vendor/x.toml", "kind.toml", "vendors/x.tml", "vendors/x.toml.bak", "vendors/more/x.toml"],
+)
+def test_what_lies_in_the_folder_and_is_not_read_is_told(tmp_path: Path, name: str) -> None:
+    write(tmp_path, kinds=KIND)
+    for file in (tmp_path / name, tmp_path / ".git" / "x.toml", tmp_path / "README.md"):
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text(HEAD)
+    (problem,) = problems_of(tmp_path)
+    entry = "vendors/more" if "more" in name else name.removesuffix("/x.toml")
+    assert problem.startswith(
+        f"catalogue {entry}: is not read: a folder has kinds.toml and vendors/"
+    )
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    write(tmp_path, kinds=KIND)
+    (tmp_path / "vendors" / "x.toml").symlink_to(tmp_path / "gone")
+    (problem,) = problems_of(tmp_path)
+    assert problem.startswith("catalogue vendors/x.toml: cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("form", "head", "missing"),
+    [
+        ("bits", "", {"register", "word_bits"}),
+        ("enum", 'register = "r"', {"word_bits"}),
+        ("bits", "word_bits = 16\nregister = 7", {"register"}),
+        ("levels", "", {"word_bits", "values"}),
+    ],
+)
+def test_what_a_group_lacks_hides_no_problem_of_its_rows(
+    tmp_path: Path, form: str, head: str, missing: set[str]
+) -> None:
+    rows = '3 = { kind = "overtmp", title = "T" }', '4 = { kind = "fan", title = 7 }'
+    head = f'component = "PCS"\nmeaning = "m"\n{head}'
+    groups = 2 if "register" in missing else 1  # two without a name are not the same one
+    write(tmp_path, acme=rows_of(*rows, form=form, head=head) * groups)
+    said = "\n".join(problems_of(tmp_path))
+    for key in missing:
+        assert len(re.findall(f"{form}: has no `{key}`|{form}.{key}: 7 cannot be", said)) == groups
+    assert said.count('kind: "overtmp" cannot be') == said.count("title: 7 cannot be") == groups
+    assert len(said.splitlines()) == groups * (len(missing) + 2)
+
+
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_folder_without_a_catalogue_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"no kinds\.toml and no vendors/\*\.toml; name a folder"):

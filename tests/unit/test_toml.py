@@ -138,3 +138,12 @@ def test_nothing_is_read_where_something_needed_is_missing_or_wrong(
     read = table.read(Shape, base={"needed": 7})
     assert read is not None
     assert read.needed == 7
+
+
+@pytest.mark.parametrize("value", ["9" * 5_000, f"{'[' * 5_000}1{']' * 5_000}"])
+def test_what_is_too_much_for_the_parser_is_told_with_its_line(tmp_path: Path, value: str) -> None:
+    path, problems = tmp_path / "f.toml", list[Problem]()
+    path.write_text(f'a = 1\nb = """\nx\n"""\nc = {value}\nd = 2\n')
+    assert read_toml(path, problems, name="f.toml") is None
+    (problem,) = problems
+    assert str(problem).startswith("f.toml, line 5: cannot be read: ")
