@@ -15,13 +15,13 @@ from rich.text import Text
 
 from deploy.cli.gaps import Gap, find_gaps, is_gap, paste, with_reports
 from deploy.cli.kafka_lookup import NotThere, read_faults, read_reports
+from deploy.cli.local_kafka import with_local_kafka
 from deploy.cli.terminal import failure, print_out
-from deploy.local.state import StateDirectory
 from services.classifier.config import ClassifierSettings
 from shared.catalogue import Catalogue, Row, load_catalogue
 from shared.catalogue.catalogue import RegisterEntry
 from shared.catalogue.words import SKILLS
-from shared.config import PREFIX, load
+from shared.config import load
 from shared.errors import ConfigError
 from shared.kafka.topics import Topics
 
@@ -169,12 +169,8 @@ async def _read_gaps(settings: ClassifierSettings, loaded: Catalogue, samples: i
 
 
 def _settings() -> ClassifierSettings:
-    environment = dict(os.environ)
-    state = StateDirectory.from_environment(os.environ).read()
-    if f"{PREFIX}KAFKA" not in environment and state is not None and state.is_running():
-        environment[f"{PREFIX}KAFKA"] = state.kafka
     try:
-        return load(ClassifierSettings, environment, "classifier")
+        return load(ClassifierSettings, with_local_kafka(os.environ), "classifier")
     except ConfigError as error:
         raise failure(str(error)) from None
 

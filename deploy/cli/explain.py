@@ -11,10 +11,10 @@ import typer
 from deploy.cli.dispatch_api import ApiError, DispatchApi, UrlOption, ask_dispatch, named_url
 from deploy.cli.explanation import Explanation, tell
 from deploy.cli.kafka_lookup import read_histories, read_reports
+from deploy.cli.local_kafka import with_local_kafka
 from deploy.cli.story import story
 from deploy.cli.terminal import failure, print_out
 from deploy.cli.wording import Reader, plain
-from deploy.local.state import StateDirectory
 from services.classifier.config import ClassifierSettings
 from shared.catalogue import Catalogue
 from shared.catalogue.settings import load_with_catalogue
@@ -94,9 +94,7 @@ async def _read_dispatch(
 
 def _load(url: str | None) -> tuple[ClassifierSettings, Catalogue]:
     """Settings and catalogue, from where the classifier has them. Raises ConfigError, ApiError."""
-    environ = dict(os.environ)
-    state = StateDirectory.from_environment(environ).read()
     # The local Kafka knows nothing of a dispatch elsewhere.
-    if state is not None and state.is_running() and named_url(url, environ) is None:
-        environ.setdefault("BAKVAKT_KAFKA", state.kafka)
+    is_local = named_url(url, os.environ) is None
+    environ = with_local_kafka(os.environ) if is_local else os.environ
     return load_with_catalogue(ClassifierSettings, environ, "classifier")

@@ -14,6 +14,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from deploy.cli.feed import Fed, feed_file, feed_kafka
+from deploy.cli.local_kafka import with_local_kafka
 from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE, DEFAULT_SEED
 from deploy.simulator.fleet import make_fleet
 from deploy.simulator.pace import Pace, check_rate, parse_duration
@@ -91,6 +92,8 @@ def simulate(  # noqa: PLR0917 - options of the command line
     Without a file it is a demonstration fleet of several vendors' EMUs, the same for the same seed. With one,
     the file's reports are sent, one Kafka record a line; a report without `at` gets the time at which it is
     sent. Everything is checked first: if anything is wrong, nothing is sent. Ends on Ctrl-C.
+
+    Kafka is that of BAKVAKT_KAFKA, else of the `up` that runs here.
 
     Examples:
 
@@ -219,7 +222,7 @@ def _send(asked: Asked, source: Source) -> None:
     fed = Fed()
     pace = asked.pace
     try:
-        settings = load(IngestSettings, os.environ, "ingest")
+        settings = load(IngestSettings, with_local_kafka(os.environ), "ingest")
     except ConfigError as error:
         _stop_if(error.problems, USAGE_STATUS)
         return

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 from aiokafka.errors import KafkaError
 
+from deploy.cli.local_kafka import with_local_kafka
 from services.ingest.config import IngestSettings
 from shared.config import Settings, load
 from shared.errors import ConfigError
@@ -16,7 +17,8 @@ from shared.kafka.topics import apply_topics, check_topics
 ResultT = TypeVar("ResultT")
 
 topics = typer.Typer(
-    help="Make the topics, or check them. Settings: BAKVAKT_* in the environment.",
+    help="Make the topics, or check them. Settings: BAKVAKT_* in the environment. Kafka: "
+    "BAKVAKT_KAFKA, else that of the `up` that runs here.",
     no_args_is_help=True,
 )
 
@@ -68,7 +70,7 @@ def check() -> None:
 
 def _settings() -> IngestSettings:
     try:
-        return load(IngestSettings, os.environ, "ingest")
+        return load(IngestSettings, with_local_kafka(os.environ), "ingest")
     except ConfigError as error:
         raise _failure(error.problems) from None
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.local.state import ROOT
+from deploy.local.process import ProcessIdentity, boot_id
+from deploy.local.state import ROOT, State, StateDirectory
 from services.classifier.config import ClassifierSettings
 from services.classifier.main import ClassifierService
 from services.ingest.config import IngestSettings
@@ -76,6 +77,58 @@ async def test_as_much_arrives_as_is_said_in_each_emu_s_order(kafka: str, prefix
                 assert number > newest.get(report["emu_id"], (0, 0))
                 newest[report["emu_id"]] = number
     assert newest
+
+
+async def test_it_and_topics_mean_the_kafka_of_the_up_that_runs_here(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    topic = await input_topic(kafka, prefix)
+    running_up(tmp_path, kafka)
+    (tmp_path / "report.jsonl").write_text('{"emu_id": "emu-1"}')
+    checked = run(tmp_path, prefix, "topics", "check")
+    assert checked.returncode == 0, checked.stderr
+    sent = run(tmp_path, prefix, "simulate", "--from", tmp_path / "report.jsonl", "--topic", topic)
+    assert f"Sent to {topic} of {kafka}:" in sent.stdout, sent.stderr
+    assert count(await read_topic(kafka, topic)) == (1, 1)
+    elsewhere = run(tmp_path, prefix, "topics", "check", BAKVAKT_KAFKA="127.0.0.1:1")
+    assert "127.0.0.1:1" in elsewhere.stderr, "a Kafka that is named goes before that of `up`"
+
+
+def running_up(directory: Path, kafka: str) -> None:
+    """As if a supervisor of this process had started that Kafka."""
+    (directory / "run").mkdir()
+    state = State(
+        boot_id=boot_id(),
+        supervisor=ProcessIdentity.own(),
+        ready=True,
+        kafka=kafka,
+        redis="",
+        postgres="",
+        children=[],
+    )
+    StateDirectory(directory).write(state)
+
+
+def run(
+    state: Path, prefix: str, *arguments: object, **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    """A command without BAKVAKT_KAFKA, unless the settings have it."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("BAKVAKT_")}
+    made = {
+        "PYTHONPATH": str(ROOT),
+        "BAKVAKT_STATE": str(state),
+        "BAKVAKT_PREFIX": prefix,
+        "BAKVAKT_PARTITIONS": str(PARTITIONS),
+        "BAKVAKT_REPLICATION": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "deploy.cli", *map(str, arguments)],
+        env={**own, **made, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 async def test_a_signal_ends_it_and_what_it_has_sent_has_arrived(kafka: str, prefix: str) -> None:
