@@ -17,7 +17,7 @@ from deploy.cli.feed import Fed, feed_file, feed_kafka
 from deploy.cli.local_kafka import with_local_kafka
 from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE, DEFAULT_SEED
 from deploy.simulator.fleet import make_fleet
-from deploy.simulator.pace import Pace, check_rate, parse_duration
+from deploy.simulator.pace import Pace, check_rate, parse_duration, parse_start
 from deploy.simulator.replay import (
     BadLine,
     Line,
@@ -32,7 +32,7 @@ from services.ingest.config import IngestSettings
 from shared.config import load
 from shared.documents.emu import EmuRecord, encode_emu_record
 from shared.errors import ConfigError, TransactionError
-from shared.times import from_rfc3339, now_ms
+from shared.times import now_ms
 
 STDOUT = Path("-")
 
@@ -151,7 +151,7 @@ class Asked:
         """What is wrong with them, alone or together."""
         for name, check in (
             ("--rate", lambda: check_rate(self.rate)),
-            ("--for", lambda: self.pace),
+            ("--for", lambda: self.for_s),
             ("--start", lambda: self.start_ms),
         ):
             try:
@@ -179,11 +179,15 @@ class Asked:
 
     @property
     def pace(self) -> Pace:
-        return Pace(self.rate, parse_duration(self.duration) if self.duration else math.inf)
+        return Pace(self.rate, self.for_s)
+
+    @property
+    def for_s(self) -> float:
+        return math.inf if self.duration is None else parse_duration(self.duration)
 
     @property
     def start_ms(self) -> int:
-        return from_rfc3339(self.start) if self.start else now_ms()
+        return now_ms() if self.start is None else parse_start(self.start)
 
     @property
     def seed_or_default(self) -> int:

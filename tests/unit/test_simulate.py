@@ -40,6 +40,19 @@ def test_what_was_written_is_sent_again_byte_for_byte(tmp_path: Path, reports: P
     assert again.read_bytes() == reports.read_bytes()
 
 
+def test_figures_beyond_all_measure_are_refused_one_by_one() -> None:
+    assert [
+        line.partition(":")[0] for line in problems("--rate", "inf", "--for", "1s", "--to", "-")
+    ] == ["--rate"]
+    said = problems("--rate", 1e300, "--for", "99999999h", "--start", "9999-12-31T23:59:59Z")
+    assert [line.partition(":")[0] for line in said] == ["--rate", "--for", "--start"]
+
+
+def test_the_earliest_and_the_latest_start_can_be_written(reports: Path) -> None:
+    for start in ("1970-01-01T00:00:00Z", "9000-01-01T00:00:00Z"):
+        assert simulate("--for", "30s", "--start", start, "--to", reports).exit_code == 0
+
+
 def test_the_same_seed_writes_the_same_file(tmp_path: Path) -> None:
     written: list[bytes] = []
     for seed in (0, 0, 5):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.simulator.pace import Pace, check_rate, parse_duration
+from deploy.simulator.pace import Pace, check_rate, parse_duration, parse_start
+from shared.times import to_rfc3339
 
 
 @given(rate=st.floats(0.01, 1e5), steps=st.lists(st.floats(0, 3), max_size=30))
@@ -52,7 +53,7 @@ def test_a_long_one_is_said_and_is_not_made_up_for_in_one_burst() -> None:
     assert pace.due(3_601.0) == 16
 
 
-@pytest.mark.parametrize("rate", [0, -1, -0.001, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("rate", [0, -1, -0.001, math.inf, -math.inf, math.nan, 1e300, 1e-300])
 def test_what_is_no_rate_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="is no rate"):
         check_rate(rate)
@@ -64,6 +65,23 @@ def test_what_is_no_rate_is_refused(rate: float) -> None:
 )
 def test_durations_are_written_with_their_units(text: str, duration_s: float) -> None:
     assert parse_duration(text) == duration_s
+
+
+@pytest.mark.parametrize("text", ["8761h", "99999999h", "9" * 400 + "s"])
+def test_nothing_goes_on_for_more_than_a_year(text: str) -> None:
+    assert parse_duration("8760h") == 365 * 86_400
+    with pytest.raises(ValueError, match="is too long; write 8760h"):
+        parse_duration(text)
+
+
+def test_a_start_leaves_room_for_the_times_that_follow() -> None:
+    assert to_rfc3339(parse_start("9000-01-01T00:00:00Z") + 8760 * 3_600_000).startswith(
+        "9001-01-01"
+    )
+    assert parse_start("1970-01-01T00:00:00Z") == 0
+    for text in ("9999-12-31T23:59:59Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
+        with pytest.raises(ValueError, match="is not between"):
+            parse_start(text)
 
 
 @pytest.mark.parametrize("text", ["", "90", "s", "1d", "-5s", "1s1m", "0s", "0h0m", "1.5h", " 1s"])
