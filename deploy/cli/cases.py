@@ -182,6 +182,7 @@ def _order(
     typed: Sequence[str] = (),
 ) -> None:
     """`typed`: the options as they were given, for the command that would be allowed."""
+    typed = [*typed, *(["--url", url] if url else []), *(["--json"] if as_json else [])]
 
     async def carry_out(api: DispatchApi) -> Case:
         case_id = await api.find_case(text)

@@ -1,6 +1,12 @@
 """The commands' side of dispatch's API, against a real dispatch."""
 
+import asyncio
+import json
+import os
+import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +17,7 @@ from aiohttp import web
 
 from deploy.cli.dispatch_api import DEFAULT_URL, ApiError, DispatchApi, local_url, named_url
 from deploy.local.process import ProcessIdentity, boot_id
-from deploy.local.state import ChildRecord, State, StateDirectory
+from deploy.local.state import ROOT, ChildRecord, State, StateDirectory
 from shared.http import serve_http
 from tests.integration.dispatch_stage import Stage, case_id, fault_now, staged
 
@@ -89,6 +95,37 @@ async def test_refusals_are_a_sentence_with_what_to_do(stage: Stage) -> None:
         with pytest.raises(ApiError, match=r"^Case .* is open; resolve it before") as refused:
             await api.order(case_id(fault), "close", {"by": "Ada", "reason": None})
         assert refused.value.status == 409
+
+
+async def test_the_command_that_would_be_allowed_asks_the_same_dispatch_in_the_same_form(
+    stage: Stage,
+) -> None:
+    fault = fault_now()
+    async with stage.dispatch() as url:
+        await stage.publish(fault)
+        await stage.paged(fault)
+        resolve = ("resolve", case_id(fault), "--reason", "dried it", "--by", "Ada")
+        refused = await cases(*resolve, "--url", url, "--json")
+        assert refused.returncode == 1
+        program, *allowed = shlex.split(refused.stderr.splitlines()[-1])
+        assert (program, allowed[0]) == ("bakvakt", "cases")
+        solved = await cases(*allowed[1:])
+        assert solved.returncode == 0, solved.stderr
+        assert json.loads(solved.stdout)["state"] == "resolved"
+
+
+async def cases(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """`cases` in a process of its own, with no other settings; the dispatch of the test goes on."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("BAKVAKT_")}
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-P", "-m", "deploy.cli", "cases", *arguments],
+        env={**own, "PYTHONPATH": str(ROOT), **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 async def test_whoever_does_not_answer_as_dispatch_does_is_named() -> None:
