@@ -40,6 +40,11 @@ class _Report(msgspec.Struct):
     active: list[msgspec.Raw] | None = None
 
     @property
+    def has_time(self) -> bool:
+        """Null is none."""
+        return bytes(self.at) not in (b"", b"null")
+
+    @property
     def alarms(self) -> int:
         """How many it counts as: its registers, its active alarms, else one."""
         return max(1, len(self.registers or ()), len(self.active or ()))
@@ -112,7 +117,8 @@ class Source(Protocol):
 class Replay:
     """The reports of a file in its order, sent at a rate, until the file ends.
 
-    A report without `at` gets the time that its place in the stream gives it; with `restamp` each does.
+    A report without `at`, or with null, gets the time that its place in the stream gives it; with
+    `restamp` each does.
     """
 
     def __init__(
@@ -132,7 +138,7 @@ class Replay:
             return None
         reports = _read(line)
         value = line.content
-        if self._restamp or not all(report.at for report in reports):
+        if self._restamp or not all(report.has_time for report in reports):
             value = self._stamp(value)
         alarms = sum(report.alarms for report in reports)
         self.sent += alarms
@@ -148,7 +154,10 @@ class Replay:
 
     def _with(self, at: dict[str, str], report: object) -> dict[str, object]:
         fields = cast(dict[str, object], report)
-        return {**fields, **at} if self._restamp else {**at, **fields}
+        if self._restamp:
+            return {**fields, **at}
+        stamped = {**at, **fields}
+        return {**stamped, **at} if stamped[CLOCK_FIELD] is None else stamped
 
 
 def _read(line: Line) -> list[_Report]:

@@ -40,6 +40,13 @@ def test_what_was_written_is_sent_again_byte_for_byte(tmp_path: Path, reports: P
     assert again.read_bytes() == reports.read_bytes()
 
 
+def test_a_time_that_is_null_is_no_time(tmp_path: Path, reports: Path) -> None:
+    reports.write_text('{"emu_id": "emu-1", "at": null}\n[{"emu_id": "emu-1", "at":null}]\n')
+    sent = tmp_path / "sent.jsonl"
+    assert simulate("--from", reports, "--to", sent, "--start", START).exit_code == 0
+    assert sent.read_text().count('"at":"2026-11-22T10:00:00') == 2
+
+
 def test_figures_beyond_all_measure_are_refused_one_by_one() -> None:
     assert [
         line.partition(":")[0] for line in problems("--rate", "inf", "--for", "1s", "--to", "-")
