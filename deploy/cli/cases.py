@@ -12,7 +12,7 @@ import typer
 from deploy.cli.case_view import case_page, case_sentences, case_table
 from deploy.cli.dispatch_api import ApiError, DispatchApi, UrlOption, ask_dispatch
 from deploy.cli.terminal import failure, make_console, print_out
-from deploy.cli.wording import Reader, plain
+from deploy.cli.wording import Reader, moment, plain
 from shared.documents.answers import CaseFile
 from shared.documents.case import Case, CaseState
 from shared.documents.fault import GRADES, Fault
@@ -24,6 +24,8 @@ ENDED = ("resolved", "closed")
 ALL = "all"
 DEFAULT_LIMIT = 30
 CONFLICT = 409
+# What the log says of somebody who takes a case.
+TAKEN = ("acknowledged", "assigned")
 BY_VARIABLE = "BAKVAKT_BY"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -116,12 +118,18 @@ def show(case_id: CaseArgument, url: UrlOption = None, as_json: JsonOption = Fal
 @cases.command()
 def acknowledge(
     case_id: CaseArgument,
+    *,
     by: ByOption = None,
     note: Annotated[str | None, typer.Option(help="Kept in the case's log.")] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Also from somebody else who has it.")
+    ] = False,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take a case: nobody else is paged for it. The time to decide and to solve it runs on.
+
+    Refused where somebody else has it, unless you take it over.
 
     Examples:
 
@@ -129,7 +137,22 @@ def acknowledge(
 
     - `bakvakt cases acknowledge c3f7a2bq --by Ada --note "on my way"`
     """
-    _order(url, case_id, "acknowledge", {"by": _name(by), "note": note}, as_json=as_json)
+    name = _name(by)
+    typed = [*(["--by", by] if by else []), *(["--note", note] if note else [])]
+    typed += _where_and_how(url, as_json=as_json)
+
+    async def carry_out(api: DispatchApi) -> tuple[str | None, Case]:
+        found = await api.case_file(await api.find_case(case_id))
+        holder = _other_holder(found.case, name)
+        if holder and not take_over:
+            raise ApiError(_say_who_has_it(found, holder, typed))
+        body = {"by": name, "note": note}
+        return holder, await api.order(found.case.case_id, "acknowledge", body)
+
+    holder, case = ask_dispatch(url, carry_out)
+    _show_done(case, name, as_json=as_json)
+    if holder:
+        typer.echo(f"Taken over from {plain(holder)}.", err=as_json)
 
 
 @cases.command()
@@ -182,7 +205,7 @@ def _order(
     typed: Sequence[str] = (),
 ) -> None:
     """`typed`: the options as they were given, for the command that would be allowed."""
-    typed = [*typed, *(["--url", url] if url else []), *(["--json"] if as_json else [])]
+    typed = [*typed, *_where_and_how(url, as_json=as_json)]
 
     async def carry_out(api: DispatchApi) -> Case:
         case_id = await api.find_case(text)
@@ -193,11 +216,32 @@ def _order(
                 await _say_what_stands(api, case_id, typed)
             raise
 
-    case = ask_dispatch(url, carry_out)
+    _show_done(ask_dispatch(url, carry_out), body["by"] or "", as_json=as_json)
+
+
+def _show_done(case: Case, by: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(case).decode())
     else:
-        print_out(case_sentences(case, body["by"] or "", Reader(now_ms())))
+        print_out(case_sentences(case, by, Reader(now_ms())))
+
+
+def _where_and_how(url: str | None, *, as_json: bool) -> list[str]:
+    """What a command that is offered must say too, to ask the same dispatch in the same form."""
+    return [*(["--url", url] if url else []), *(["--json"] if as_json else [])]
+
+
+def _other_holder(case: Case, name: str) -> str | None:
+    """Who must be asked before `name` takes it; of an ended case nobody, since dispatch refuses."""
+    return case.assignee if case.state not in ENDED and case.assignee != name else None
+
+
+def _say_who_has_it(found: CaseFile[Case, Fault], holder: str, typed: Sequence[str]) -> str:
+    taken = [entry.at for entry in found.log if entry.what in TAKEN and entry.who == holder]
+    since = f" since {moment(max(taken), Reader(now_ms()))}" if taken else ""
+    case_id = found.case.case_id
+    command = shlex.join(["bakvakt", "cases", "acknowledge", case_id, *typed, "--take-over"])
+    return f"{plain(holder)} has it{since}; to take it over:\n  {plain(command)}"
 
 
 async def _say_what_stands(api: DispatchApi, case_id: str, typed: Sequence[str]) -> None:

@@ -114,6 +114,24 @@ async def test_the_command_that_would_be_allowed_asks_the_same_dispatch_in_the_s
         assert json.loads(solved.stdout)["state"] == "resolved"
 
 
+async def test_a_case_is_not_taken_from_a_colleague_unawares(stage: Stage) -> None:
+    fault = fault_now()
+    async with stage.dispatch() as url:
+        await stage.publish(fault)
+        await stage.paged(fault)
+        take = ("acknowledge", case_id(fault), "--url", url, "--by")
+        assert (await cases(*take, "Ada")).returncode == 0
+        assert (await cases(*take, "Ada")).returncode == 0, "it is hers already"
+        refused = await cases(*take, "Bob")
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("Ada has it since ")
+        async with asking(url) as api:
+            assert (await api.case_file(case_id(fault))).case.assignee == "Ada"
+        taken = await cases(*shlex.split(refused.stderr.splitlines()[-1])[2:])
+        assert "Bob has it" in taken.stdout, taken.stderr
+        assert "Taken over from Ada." in taken.stdout
+
+
 async def cases(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     """`cases` in a process of its own, with no other settings; the dispatch of the test goes on."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("BAKVAKT_")}
