@@ -20,6 +20,8 @@ from shared.errors import BakvaktError
 DEFAULT_URL = "http://127.0.0.1:8080"
 URL_VARIABLE = "BAKVAKT_URL"
 TIMEOUT = aiohttp.ClientTimeout(total=20, sock_connect=5)
+# Before there is a connection, nothing has been asked.
+NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 # The longest list that dispatch gives at once.
 LONGEST_LIST = 500
 
@@ -130,7 +132,7 @@ class DispatchApi:
             text,
             "case",
             {
-                case.case_id: f"{case.grade}  {case.state}  {titles.get(case.fault_ids[0], '')}"
+                case.case_id: f"{case.grade}  {case.state}  {titles.get(next(iter(case.fault_ids), ''), '')}"
                 for case in found.cases
             },
         )
@@ -173,6 +175,8 @@ class DispatchApi:
         except aiohttp.InvalidURL:
             raise ApiError(f"{self._url} is no URL; write one such as {DEFAULT_URL}") from None
         except (aiohttp.ClientError, TimeoutError) as error:
+            if method == "POST" and not isinstance(error, NOT_SENT):
+                raise ApiError(_not_known(self._url, path, error)) from None
             raise ApiError(_no_answer(self._url, error)) from None
         try:
             if response.ok:
@@ -211,14 +215,26 @@ def _only(text: str, what: str, found: Mapping[str, str]) -> str:
     raise ApiError("\n".join([f"More than one {what}'s id begins with {text}:", *lines]))
 
 
-def _no_answer(url: str, error: Exception) -> str:
-    why = str(error) or repr(error)
-    if isinstance(error, TimeoutError):
-        why = "no answer in time"
-    elif isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
-        why = os.strerror(error.os_error.errno).lower()
+def _not_known(url: str, path: str, error: Exception) -> str:
+    """An order was sent, and no answer came."""
+    case_id = path.split("/")[-2]
     return (
-        f"No dispatch answers at {url} ({why}). Start one with: bakvakt up --detach; "
+        f"{url} has not answered ({_why(error)}): it is not known whether it was done. "
+        f"Look: bakvakt cases show {case_id}; doing it again is safe"
+    )
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        return os.strerror(error.os_error.errno).lower()
+    return str(error) or repr(error)
+
+
+def _no_answer(url: str, error: Exception) -> str:
+    return (
+        f"No dispatch answers at {url} ({_why(error)}). Start one with: bakvakt up --detach; "
         f"or say where it is: --url, {URL_VARIABLE}"
     )
 

@@ -135,10 +135,15 @@ def _answering(handler: Handler) -> Handler:
         except NotAllowed as error:
             return _refuse(409, error.reason, str(error))
         except DatabaseError as error:
+            # It may have been away only when it was to say that it has committed.
+            is_order = request.method == "POST"
+            doubt = (
+                "; it is not known whether it was done, doing it again is safe" if is_order else ""
+            )
             return _refuse(
                 503,
                 "unavailable",
-                f"the database does not answer, nothing was changed; try again ({error})",
+                f"the database does not answer{doubt}; try again ({error})",
             )
 
     return answer

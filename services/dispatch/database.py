@@ -32,7 +32,7 @@ PROGRAM_LIMIT_EXCEEDED = "54"
 
 
 class DatabaseError(BakvaktError):
-    """PostgreSQL is away, overloaded, or did not give a lock in time: nothing was changed, try again."""
+    """PostgreSQL is away, overloaded, or did not give a lock in time: a commit may yet be done."""
 
     reason = "postgres"
 

@@ -24,7 +24,8 @@ class NoSuchCase(Exception):
 class Orders:
     """Each returns the case as it is afterwards, once that is committed.
 
-    All raise NoSuchCase, NotAllowed and DatabaseError; nothing is changed then.
+    All raise NoSuchCase and NotAllowed, and nothing is changed then; and DatabaseError, when it is not
+    known whether it was done. Doing it again is safe.
     """
 
     def __init__(self, context: Context) -> None:

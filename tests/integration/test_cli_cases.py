@@ -167,6 +167,26 @@ async def test_whoever_does_not_answer_as_dispatch_does_is_named() -> None:
             await api.fault_file("f" + "0" * 15)
 
 
+async def test_an_order_without_an_answer_may_have_been_done() -> None:
+    async def break_off(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    routes = [web.post("/v1/cases/{id}/close", break_off), web.get("/v1/cases", break_off)]
+    async with (
+        serve_http("127.0.0.1", 0, not_ready=list, routes=routes) as port,
+        asking(f"http://127.0.0.1:{port}") as api,
+    ):
+        with pytest.raises(ApiError, match=r"not known whether .* cases show c123; doing it again"):
+            await api.order("c123", "close", {"by": "Ada"})
+        with pytest.raises(ApiError, match="No dispatch answers"):
+            await api.list_cases({}, 1)
+    async with asking("http://127.0.0.1:1") as api:
+        with pytest.raises(ApiError, match="No dispatch answers"):
+            await api.order("c123", "close", {"by": "Ada"})
+
+
 def test_dispatch_is_where_it_is_named_else_where_up_has_started_it(tmp_path: Path) -> None:
     environ = {"BAKVAKT_STATE": str(tmp_path), "BAKVAKT_URL": "https://elsewhere/bakvakt/"}
     assert named_url("http://here:1/", environ) == "http://here:1"
