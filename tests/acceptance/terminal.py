@@ -38,7 +38,8 @@ class Terminal:
         self.mode_before = termios.tcgetattr(self._ours)
         self.output = ""
         self._program = subprocess.Popen(
-            ["setsid", "--ctty", *command],
+            # A run of the tests in the background has it ignored, which whatever it starts takes over.
+            ["env", "--default-signal=INT", "setsid", "--ctty", *command],
             env={**environment, "TERM": "xterm-256color", "COLUMNS": "37"},
             stdin=theirs,
             stdout=theirs,
