@@ -42,8 +42,7 @@ def rise(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> 
     if known is None:
         turn = _tell_or_hold(make_condition(edge, rules), now_ms, rules)
     else:
-        back = _change(_count(known, edge), edge.receipt_ms)
-        back = replace(back, clears_at_ms=None, flaps=back.flaps + 1)
+        back = _come_back(known, edge)
         if known.stands:
             turn = _tell_repeat(back, known, edge, now_ms, rules)
         else:
@@ -62,18 +61,9 @@ def fall(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> 
     if condition is None or condition.is_word_only:
         word = set_gone(make_condition(edge, rules), edge.receipt_ms, now_ms)
         return Turn("nothing", word)
-    condition = replace(condition, boot=edge.boot, seq=edge.seq)
     if not condition.is_raised:
-        return Turn("nothing", condition)
-    row = rules.catalogue.look_up(condition.code, condition.level)
-    told = Turn("nothing", condition)
-    if condition.ripe_at_ms is not None:
-        if edge.receipt_ms - condition.risen_at_ms < on_delay_ms(row):
-            return _take_back(condition, edge.receipt_ms, now_ms)
-        if not condition.stands:  # long enough by the receipts, though not yet by the task's time
-            told = tell_risen(condition, now_ms, rules)
-    turn = _leave(told.condition or condition, row, edge.receipt_ms, now_ms, rules)
-    return turn._replace(faults=told.faults + turn.faults)
+        return Turn("nothing", replace(condition, boot=edge.boot, seq=edge.seq))
+    return _go(condition, edge, now_ms, rules)
 
 
 def clear(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:
@@ -174,16 +164,24 @@ def _tell_graver(condition: Condition, level: str | None, now_ms: int, rules: Ru
     return Turn("held", replace(condition, ripe_at_ms=min(condition.ripe_at_ms, due_ms)))
 
 
-def _take_back(condition: Condition, receipt_ms: int, now_ms: int) -> Turn:
-    """It has gone before its on-delay was over: no fault, or the fault stays cleared."""
-    if condition.stands:
-        return Turn("too_short", set_gone(condition, receipt_ms, now_ms))
-    return Turn("too_short", replace(_change(condition, receipt_ms), ripe_at_ms=None))
+def _go(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
+    """What stood by the last word has gone by this one."""
+    row = rules.catalogue.look_up(condition.code, condition.level)
+    gone = replace(condition, boot=edge.boot, seq=edge.seq, changes=_changes(condition, edge))
+    waits = condition.ripe_at_ms is not None
+    if waits and edge.receipt_ms - condition.risen_at_ms < on_delay_ms(row):
+        no_fault = set_gone(gone, edge.receipt_ms, now_ms)
+        return Turn("too_short", no_fault if gone.stands else replace(gone, ripe_at_ms=None))
+    if gone.stands:
+        return _leave(gone, row, edge.receipt_ms, now_ms, rules)
+    # It came back for long enough by the receipts, though not yet by the task's time.
+    told = tell_risen(gone, now_ms, rules)
+    turn = _leave(told.condition or gone, row, edge.receipt_ms, now_ms, rules)
+    return turn._replace(faults=told.faults + turn.faults)
 
 
 def _leave(condition: Condition, row: Row, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:
     """It has gone: cleared at once, or when it has been gone for long enough."""
-    condition = _change(condition, receipt_ms)
     delay_ms = rules.off_delay(row, condition.changes)
     if not delay_ms:
         return tell_gone(condition, receipt_ms, now_ms, rules)
@@ -224,9 +222,24 @@ def _count(condition: Condition, edge: Edge) -> Condition:
     )
 
 
-def _change(condition: Condition, receipt_ms: int) -> Condition:
-    changes = (*condition.changes, receipt_ms)[-CHATTER_CHANGES:]
-    return replace(condition, changes=changes)
+def _come_back(condition: Condition, edge: Edge) -> Condition:
+    """Counted as a raise and as a flap."""
+    return replace(
+        condition,
+        count=condition.count + 1,
+        flaps=condition.flaps + 1,
+        last_at_ms=max(condition.last_at_ms, edge.receipt_ms),
+        model=edge.model or condition.model,
+        firmware=edge.firmware or condition.firmware,
+        boot=edge.boot,
+        seq=edge.seq,
+        clears_at_ms=None,
+        changes=_changes(condition, edge),
+    )
+
+
+def _changes(condition: Condition, edge: Edge) -> tuple[int, ...]:
+    return (*condition.changes, edge.receipt_ms)[-CHATTER_CHANGES:]
 
 
 def _regrade(condition: Condition, level: str | None, rules: Rules) -> Condition:

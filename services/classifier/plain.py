@@ -1,7 +1,7 @@
 """A record on which a rule fails, judged without rules, by its catalogue grade. Pure.
 
 A raise opens, a clear clears; no order, no waits, no trailing revisions. What is shared with the rules is
-what cannot be left out: which record is a redelivery, of what a snapshot says all, and how a fault is written.
+what cannot be left out: which record is a redelivery, of what a snapshot says all, how a fault is written.
 """
 
 from collections.abc import Iterator, Mapping

@@ -107,13 +107,15 @@ def test_a_person_s_clear_clears(desk: Desk) -> None:
 def test_it_waits_for_nothing_and_ends_what_waits() -> None:
     desk = Desk(Catalogue(CATALOGUE.rows, "test"), hold_ms=HOLDS_MS)
     row = next(row for row in CATALOGUE.rows if row.off_delay_s and row.on_delay_s)
-    said = {"code": row.code}
-    assert desk.hear(edge(1, **said)) == []
-    assert changes(failing(desk, edge(2, **said))) == ["opened"]
-    assert desk.hear(edge(3, raised=False, **said)) == []
-    assert changes(failing(desk, edge(4, **said), edge(5, raised=False, **said))) == ["cleared"]
-    assert desk.hear(edge(6, **said)) == []
-    assert failing(desk, edge(7, raised=False, **said)) == []
+    code = row.code
+    assert desk.hear(edge(1, code=code)) == []
+    assert changes(failing(desk, edge(2, code=code))) == ["opened"]
+    assert desk.hear(edge(3, raised=False, code=code)) == []
+    assert changes(failing(desk, edge(4, code=code), edge(5, raised=False, code=code))) == [
+        "cleared"
+    ]
+    assert desk.hear(edge(6, code=code)) == []
+    assert failing(desk, edge(7, raised=False, code=code)) == []
     assert changes(desk.hear(until_ms=NOON_MS + REOPEN_WINDOW_MS)) == ["closed"]
 
 
