@@ -21,7 +21,7 @@ from services.classifier.revisions import (
     tell_repeats,
     tell_risen,
 )
-from services.classifier.rules import CHATTER_CHANGES, Rules, on_delay_ms
+from services.classifier.rules import CHATTER_CHANGES, Rules
 from services.classifier.state import REOPEN_WINDOW_MS, Condition
 from shared.catalogue import Row
 from shared.documents.internal import Edge
@@ -99,7 +99,7 @@ def count_late(condition: Condition | None, edge: Edge, now_ms: int, rules: Rule
     if condition is None or not edge.raised:
         return Turn("late")
     if condition.is_word_only:
-        if on_delay_ms(rules.catalogue.look_up(edge.code, edge.level)):
+        if rules.on_delay(rules.catalogue.look_up(edge.code, edge.level)):
             return Turn("late")  # nobody knows whether it stood long enough
         past = replace(make_condition(edge, rules), boot=condition.boot, seq=condition.seq)
         return tell_gone(past, edge.receipt_ms, now_ms, rules)
@@ -125,7 +125,7 @@ def go_on(condition: Condition, now_ms: int, rules: Rules) -> Turn:
 def _tell_or_hold(condition: Condition, now_ms: int, rules: Rules) -> Turn:
     """A new raise: told at once, or when its hold and its on-delay are over."""
     row = rules.catalogue.look_up(condition.code, condition.level)
-    on_ms = on_delay_ms(row)
+    on_ms = rules.on_delay(row)
     risen_ms = condition.risen_at_ms
     ripe_ms = risen_ms + (0 if condition.revision else rules.hold(row, condition.grade))
     if on_ms:  # as with the reopen window: catching up must not shorten it
@@ -158,7 +158,7 @@ def _tell_graver(condition: Condition, level: str | None, now_ms: int, rules: Ru
         return publish("regraded", condition, now_ms, rules)
     row = rules.catalogue.look_up(condition.code, condition.level)
     hold_ms = 0 if condition.revision else rules.hold(row, condition.grade)
-    due_ms = condition.risen_at_ms + max(hold_ms, on_delay_ms(row))
+    due_ms = condition.risen_at_ms + max(hold_ms, rules.on_delay(row))
     if due_ms <= now_ms:
         return tell_risen(condition, now_ms, rules)
     return Turn("held", replace(condition, ripe_at_ms=min(condition.ripe_at_ms, due_ms)))
@@ -169,7 +169,7 @@ def _go(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     row = rules.catalogue.look_up(condition.code, condition.level)
     gone = replace(condition, boot=edge.boot, seq=edge.seq, changes=_changes(condition, edge))
     waits = condition.ripe_at_ms is not None
-    if waits and edge.receipt_ms - condition.risen_at_ms < on_delay_ms(row):
+    if waits and edge.receipt_ms - condition.risen_at_ms < rules.on_delay(row):
         no_fault = set_gone(gone, edge.receipt_ms, now_ms)
         return Turn("too_short", no_fault if gone.stands else replace(gone, ripe_at_ms=None))
     if gone.stands:

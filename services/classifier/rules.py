@@ -30,6 +30,10 @@ class Rules(NamedTuple):
         """In ms; a hazard waits for nothing."""
         return 0 if row.hazard else self.hold_ms[grade]
 
+    def on_delay(self, row: Row) -> int:
+        """In ms; a hazard waits for nothing."""
+        return 0 if row.hazard else row.on_delay_s * 1000
+
     def off_delay(self, row: Row, changes: tuple[int, ...]) -> int:
         """In ms: how long it must be gone after its newest change; `changes` as state.Condition has them."""
         chatters = len(changes) == CHATTER_CHANGES and changes[-1] - changes[0] <= self.chatter_ms
@@ -39,8 +43,3 @@ class Rules(NamedTuple):
 def make_rules(catalogue: Catalogue, policy: Policy) -> Rules:
     """The holds are the policy's."""
     return Rules(catalogue, {grade: policy.grades[grade].hold_s * 1000 for grade in GRADES})
-
-
-def on_delay_ms(row: Row) -> int:
-    """A hazard waits for nothing."""
-    return 0 if row.hazard else row.on_delay_s * 1000

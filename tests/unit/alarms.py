@@ -7,7 +7,7 @@ from services.classifier.judge import judge_edge
 from services.classifier.partition import Batch, Partition
 from services.classifier.rules import Rules
 from services.classifier.state import Condition, Emu
-from shared.catalogue import Catalogue, load_catalogue
+from shared.catalogue import Catalogue, Row, load_catalogue
 from shared.documents.fault import Fault, Grade
 from shared.documents.internal import Active, Edge, InternalRecord, Part, Snapshot, Source
 from shared.times import from_rfc3339
@@ -15,9 +15,20 @@ from shared.times import from_rfc3339
 NOON_MS = from_rfc3339("2026-11-22T12:00:00Z")
 CATALOGUE = load_catalogue()
 HOLDS_MS: Mapping[Grade, int] = {"A": 0, "B": 3_000, "C": 10_000, "D": 30_000}
-NO_HOLDS_MS: Mapping[Grade, int] = {"A": 0, "B": 0, "C": 0, "D": 0}
-AT_ONCE = Rules(CATALOGUE, NO_HOLDS_MS)
 CODE_A = "sunspec:802.Evt1.1"
+
+
+class AtOnce(Rules):
+    """Nothing waits, whatever the catalogue says."""
+
+    def hold(self, row: Row, grade: Grade) -> int:
+        return 0
+
+    def on_delay(self, row: Row) -> int:
+        return 0
+
+    def off_delay(self, row: Row, changes: tuple[int, ...]) -> int:
+        return 0
 
 
 def edge(offset: int = 0, *, receipt_ms: int = NOON_MS, **fields: Any) -> Edge:
@@ -62,7 +73,7 @@ def part(
 
 def condition_of(first: Edge) -> Condition:
     """The condition that `first` opens."""
-    outcome = judge_edge(Emu(), None, first, first.receipt_ms, AT_ONCE)
+    outcome = judge_edge(Emu(), None, first, first.receipt_ms, AtOnce(CATALOGUE, {}))
     (condition,) = outcome.conditions
     return condition
 
@@ -71,9 +82,10 @@ class Desk:
     """A partition, everything that it has published, and its changelog, as Kafka would keep them."""
 
     def __init__(
-        self, catalogue: Catalogue = CATALOGUE, *, hold_ms: Mapping[Grade, int] = NO_HOLDS_MS
+        self, catalogue: Catalogue = CATALOGUE, *, hold_ms: Mapping[Grade, int] | None = None
     ) -> None:
-        self._rules = Rules(catalogue, hold_ms)
+        """Without `hold_ms` nothing waits, no delay and no chatter either."""
+        self._rules = AtOnce(catalogue, {}) if hold_ms is None else Rules(catalogue, hold_ms)
         self.partition = Partition(self._rules)
         self.published: list[Fault] = []
         self.changelog: dict[bytes, bytes | None] = {}
