@@ -4,15 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from services.classifier.life import (
-    Turn,
     clear,
-    close,
     confirm,
     count_late,
     fall,
+    go_on,
     is_graver,
     rise,
-    tell_repeats,
 )
 from services.classifier.order import (
     is_counted,
@@ -22,9 +20,10 @@ from services.classifier.order import (
     remember_source,
     remember_spoken,
 )
+from services.classifier.revisions import Turn, close
+from services.classifier.rules import Rules
 from services.classifier.scope import is_spoken_of, names_spoken_of
 from services.classifier.state import Condition, ConditionName, Emu
-from shared.catalogue import Catalogue
 from shared.documents.fault import Fault
 from shared.documents.internal import Active, Edge, Ruling, Snapshot
 
@@ -42,10 +41,12 @@ class Outcome(NamedTuple):
     """The revisions to publish, in order."""
     forget: bool = False
     """The condition that was woken is over."""
+    too_short: int = 0
+    """Raises that had gone before their on-delay was over."""
 
 
 def judge_edge(
-    emu: Emu, condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalogue
+    emu: Emu, condition: Condition | None, edge: Edge, now_ms: int, rules: Rules
 ) -> Outcome:
     """One raise or clear; `condition` is what is known of it (None: nothing)."""
     if is_redelivered(emu, edge.source):
@@ -55,9 +56,9 @@ def judge_edge(
         return Outcome("duplicate", heard)
     heard = remember_report(heard, edge)
     if is_late(emu, condition, (edge.component, edge.code), edge):
-        return _sum_up(heard, count_late(condition, edge, now_ms, catalogue))
+        return _sum_up(heard, count_late(condition, edge, now_ms, rules))
     said = rise if edge.raised else fall
-    return _sum_up(heard, said(condition, edge, now_ms, catalogue))
+    return _sum_up(heard, said(condition, edge, now_ms, rules))
 
 
 def judge_snapshot(
@@ -65,7 +66,7 @@ def judge_snapshot(
     conditions: Mapping[ConditionName, Condition],
     snapshot: Snapshot,
     now_ms: int,
-    catalogue: Catalogue,
+    rules: Rules,
 ) -> Outcome:
     """What stands by the snapshot against what stood; `conditions` are all of this EMU.
 
@@ -80,26 +81,27 @@ def judge_snapshot(
     heard = remember_spoken(remember_report(heard, snapshot), snapshot)
     changed: dict[ConditionName, Condition] = {}
     faults: list[Fault] = []
-    late = False
-    for edge in _edges_of(snapshot, conditions, catalogue):
+    late, too_short = False, 0
+    for edge in _edges_of(snapshot, conditions, rules):
         name = (edge.component, edge.code)
         condition = changed.get(name) or conditions.get(name)
         if is_late(emu, condition, name, edge):
             late = True
             continue
-        if edge.raised and condition is not None and condition.stands:
-            turn = confirm(condition, edge, now_ms, catalogue)
+        if edge.raised and condition is not None and condition.is_raised:
+            turn = confirm(condition, edge, now_ms, rules)
         else:
-            turn = (rise if edge.raised else fall)(condition, edge, now_ms, catalogue)
+            turn = (rise if edge.raised else fall)(condition, edge, now_ms, rules)
         if turn.condition is not None:
             changed[name] = turn.condition
+        too_short += turn.verdict == "too_short"
         faults += turn.faults
     verdict = "changed" if faults else "late" if late else "nothing"
-    return Outcome(verdict, heard, tuple(changed.values()), tuple(faults))
+    return Outcome(verdict, heard, tuple(changed.values()), tuple(faults), too_short=too_short)
 
 
 def judge_ruling(
-    emu: Emu, condition: Condition | None, ruling: Ruling, now_ms: int, catalogue: Catalogue
+    emu: Emu, condition: Condition | None, ruling: Ruling, now_ms: int, rules: Rules
 ) -> Outcome:
     """A person says that the condition has gone."""
     if is_redelivered(emu, ruling.source):
@@ -107,29 +109,30 @@ def judge_ruling(
     heard = remember_source(emu, ruling.source)
     if condition is None:
         return Outcome("nothing", heard)
-    return _sum_up(heard, clear(condition, ruling.receipt_ms, now_ms, catalogue))
+    return _sum_up(heard, clear(condition, ruling.receipt_ms, now_ms, rules))
 
 
-def wake(condition: Condition, now_ms: int, catalogue: Catalogue) -> Outcome:
-    """What is due at `condition.wake_at_ms` <= now: a trailing revision, or the end."""
-    if condition.stands:
-        return _sum_up(None, tell_repeats(condition, now_ms, catalogue))
-    turn = close(condition, now_ms, catalogue)
+def wake(condition: Condition, now_ms: int, rules: Rules) -> Outcome:
+    """What is due at `condition.wake_at_ms` <= now: a revision that waited, or the end."""
+    if not condition.is_over:
+        return _sum_up(None, go_on(condition, now_ms, rules))
+    turn = close(condition, now_ms, rules)
     return Outcome(turn.verdict, faults=turn.faults, forget=True)
 
 
 def _sum_up(emu: Emu | None, turn: Turn) -> Outcome:
     conditions = () if turn.condition is None else (turn.condition,)
-    return Outcome(turn.verdict, emu, conditions, turn.faults)
+    too_short = int(turn.verdict == "too_short")
+    return Outcome(turn.verdict, emu, conditions, turn.faults, too_short=too_short)
 
 
 def _edges_of(
-    snapshot: Snapshot, conditions: Mapping[ConditionName, Condition], catalogue: Catalogue
+    snapshot: Snapshot, conditions: Mapping[ConditionName, Condition], rules: Rules
 ) -> Iterator[Edge]:
     """The edges that the snapshot amounts to: what is gone, by name; then what is new or graver."""
     named = {(part.component, active.code) for part in snapshot.parts for active in part.active}
     unnamed = [
-        name for name, condition in conditions.items() if condition.stands and name not in named
+        name for name, condition in conditions.items() if condition.is_raised and name not in named
     ]
     if unnamed:
         spoken = names_spoken_of(snapshot)
@@ -141,8 +144,8 @@ def _edges_of(
             condition = conditions.get((part.component, active.code))
             if (
                 condition is None
-                or not condition.stands
-                or is_graver(condition, active.level, catalogue)
+                or not condition.is_raised
+                or is_graver(condition, active.level, rules)
             ):
                 yield _make_edge(snapshot, part.component, active, raised=True)
 

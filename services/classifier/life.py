@@ -1,54 +1,56 @@
 """A condition's life: what a raise, a clear or a wake-up makes of it. Pure.
 
-raise ─► opened ─► repeated … ─► cleared ─► closed (the reopen window is over, forgotten)
-            ▲                       │
-            └────── reopened ◄──────┘ raise within the reopen window
-"""
+raise ─► held ─► opened ─► repeated … ─► leaving ─► cleared ─► closed (the reopen window is over, forgotten)
+                    ▲  ▲                    │          │
+                    │  └────────────────────┘ raise within the off-delay
+                    └─── reopened ◄─ held ◄────────────┘ raise within the reopen window
 
-from typing import NamedTuple
+Without a hold, an on-delay, an off-delay and chatter (rules.py), nothing is held and nothing leaves slowly.
+"""
 
 from msgspec.structs import replace
 
+from services.classifier.revisions import (
+    TRAILING_MS,
+    Turn,
+    close,
+    make_condition,
+    publish,
+    set_gone,
+    tell_gone,
+    tell_repeats,
+    tell_risen,
+)
+from services.classifier.rules import CHATTER_CHANGES, Rules
 from services.classifier.state import REOPEN_WINDOW_MS, Condition
-from shared.catalogue import Catalogue, Row
-from shared.documents.fault import Fault, FaultChange, FaultSource
-from shared.documents.ids import make_id
+from shared.catalogue import Row
 from shared.documents.internal import Edge
-from shared.times import MINUTE_MS, to_rfc3339
+from shared.times import MINUTE_MS
 
 # A repeat after this much silence is news, and told at once.
 QUIET_MS = MINUTE_MS
-# Repeats that go on are told after 1, 5, 15, 60 minutes, and then each hour.
-TRAILING_MS = (1 * MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS, 60 * MINUTE_MS)
 
 
-class Turn(NamedTuple):
-    """What became of one condition."""
-
-    verdict: str
-    """The change that is told, or one word for none: repeat, late, nothing."""
-    condition: Condition | None = None
-    """None: as it was."""
-    faults: tuple[Fault, ...] = ()
-    """The revisions to publish, in order."""
-
-
-def rise(condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
+def rise(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     """It has risen, or is said to stand again."""
     if condition is None or condition.is_word_only:
-        return _open(edge, now_ms, catalogue)
-    cleared_at_ms = condition.cleared_at_ms
-    if cleared_at_ms is not None and edge.receipt_ms - cleared_at_ms >= REOPEN_WINDOW_MS:
-        closed = close(condition, now_ms, catalogue)
-        opened = _open(edge, now_ms, catalogue)
-        return opened._replace(faults=closed.faults + opened.faults)
-    condition = replace(condition, boot=edge.boot, seq=edge.seq)
-    if condition.stands:
-        return _repeat(condition, edge, now_ms, catalogue)
-    return _reopen(condition, edge, now_ms, catalogue)
+        return _tell_or_hold(make_condition(edge, rules), now_ms, rules)
+    if condition.is_raised:
+        return _tell_repeat(_count(condition, edge), condition, edge, now_ms, rules)
+    settled = _settle(condition, edge.receipt_ms, now_ms, rules)
+    known = settled.condition
+    if known is None:
+        turn = _tell_or_hold(make_condition(edge, rules), now_ms, rules)
+    else:
+        back = _come_back(known, edge)
+        if known.stands:
+            turn = _tell_repeat(back, known, edge, now_ms, rules)
+        else:
+            turn = _tell_or_hold(_regrade(back, edge.level, rules), now_ms, rules)
+    return turn._replace(faults=settled.faults + turn.faults)
 
 
-def fall(condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
+def fall(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     """It is said to have gone.
 
     Of a condition that nothing is known of, the word is remembered where it has a number: a raise that was
@@ -57,38 +59,39 @@ def fall(condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalo
     if condition is None and edge.seq is None:
         return Turn("nothing")
     if condition is None or condition.is_word_only:
-        word = _cleared(_make(edge, catalogue), edge.receipt_ms, now_ms)
+        word = set_gone(make_condition(edge, rules), edge.receipt_ms, now_ms)
         return Turn("nothing", word)
-    condition = replace(condition, boot=edge.boot, seq=edge.seq)
-    return clear(condition, edge.receipt_ms, now_ms, catalogue)
+    if not condition.is_raised:
+        return Turn("nothing", replace(condition, boot=edge.boot, seq=edge.seq))
+    return _go(condition, edge, now_ms, rules)
 
 
-def clear(condition: Condition, receipt_ms: int, now_ms: int, catalogue: Catalogue) -> Turn:
-    """It has gone, by an edge, a snapshot or a person's ruling."""
-    if not condition.stands:
-        return Turn("nothing", condition)
-    return _publish("cleared", _cleared(condition, receipt_ms, now_ms), now_ms, catalogue)
+def clear(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:
+    """A person says that it has gone: at once, whatever it waits for."""
+    if condition.stands:
+        return tell_gone(condition, receipt_ms, now_ms, rules)
+    return Turn("nothing", replace(condition, ripe_at_ms=None))
 
 
-def is_graver(condition: Condition, level: str | None, catalogue: Catalogue) -> bool:
+def is_graver(condition: Condition, level: str | None, rules: Rules) -> bool:
     """Whether the condition at this level has a higher grade than it was given."""
-    return catalogue.look_up(condition.code, level).grade < condition.grade
+    return rules.catalogue.look_up(condition.code, level).grade < condition.grade
 
 
-def confirm(condition: Condition, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
+def confirm(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     """A snapshot says that it still stands: news only where its level makes the grade go up."""
-    if not is_graver(condition, edge.level, catalogue):
+    if not is_graver(condition, edge.level, rules):
         return Turn("nothing")
     condition = replace(
-        _regrade(condition, edge.level, catalogue),
+        condition,
         last_at_ms=max(condition.last_at_ms, edge.receipt_ms),
         boot=edge.boot,
         seq=edge.seq,
     )
-    return _publish("regraded", condition, now_ms, catalogue)
+    return _tell_graver(condition, edge.level, now_ms, rules)
 
 
-def count_late(condition: Condition | None, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
+def count_late(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     """History: a raise counts, but the newer word stands.
 
     A raise that its own clear overtook is told as what it is by now: a fault that has cleared.
@@ -96,99 +99,115 @@ def count_late(condition: Condition | None, edge: Edge, now_ms: int, catalogue: 
     if condition is None or not edge.raised:
         return Turn("late")
     if condition.is_word_only:
-        past = replace(_make(edge, catalogue), boot=condition.boot, seq=condition.seq)
-        return _publish("opened", _cleared(past, edge.receipt_ms, now_ms), now_ms, catalogue)
+        if rules.on_delay(rules.catalogue.look_up(edge.code, edge.level)):
+            return Turn("late")  # nobody knows whether it stood long enough
+        past = replace(make_condition(edge, rules), boot=condition.boot, seq=condition.seq)
+        return tell_gone(past, edge.receipt_ms, now_ms, rules)
     if not condition.stands:
         return Turn("late")
     condition = replace(condition, count=condition.count + 1)
-    if condition.publish_at_ms is None:
+    if condition.publish_at_ms is None and condition.ripe_at_ms is None:
         due_ms = max(now_ms, condition.published_ms + TRAILING_MS[condition.ladder])
         condition = replace(condition, publish_at_ms=due_ms)
     return Turn("late", condition)
 
 
-def tell_repeats(condition: Condition, now_ms: int, catalogue: Catalogue) -> Turn:
-    """The trailing revision; the next one comes after a longer wait."""
-    ladder = min(condition.ladder + 1, len(TRAILING_MS) - 1)
-    return _publish("repeated", replace(condition, ladder=ladder), now_ms, catalogue)
+def go_on(condition: Condition, now_ms: int, rules: Rules) -> Turn:
+    """What is due at `condition.wake_at_ms` <= now, but its end."""
+    due_ms = condition.wake_at_ms
+    if due_ms == condition.ripe_at_ms:
+        return tell_risen(condition, now_ms, rules)
+    if due_ms == condition.clears_at_ms:
+        return _finish_leaving(condition, now_ms, rules)
+    return tell_repeats(condition, now_ms, rules)
 
 
-def close(condition: Condition, now_ms: int, catalogue: Catalogue) -> Turn:
-    """The reopen window is over."""
-    if condition.is_word_only:
-        return Turn("nothing")
-    return _publish("closed", condition, now_ms, catalogue)
+def _tell_or_hold(condition: Condition, now_ms: int, rules: Rules) -> Turn:
+    """A new raise: told at once, or when its hold and its on-delay are over."""
+    row = rules.catalogue.look_up(condition.code, condition.level)
+    on_ms = rules.on_delay(row)
+    risen_ms = condition.risen_at_ms
+    ripe_ms = risen_ms + (0 if condition.revision else rules.hold(row, condition.grade))
+    if on_ms:  # as with the reopen window: catching up must not shorten it
+        ripe_ms = max(ripe_ms, max(risen_ms, now_ms) + on_ms)
+    if ripe_ms <= now_ms:
+        return tell_risen(condition, now_ms, rules)
+    return Turn("held", replace(condition, ripe_at_ms=ripe_ms))
 
 
-def _open(edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
-    return _publish("opened", _make(edge, catalogue), now_ms, catalogue)
-
-
-def _cleared(condition: Condition, receipt_ms: int, now_ms: int) -> Condition:
-    cleared_at_ms = max(receipt_ms, condition.opened_at_ms)
-    # The task's time may be ahead of this input: catching up after an outage must not shorten the window.
-    closes_at_ms = max(cleared_at_ms, now_ms) + REOPEN_WINDOW_MS
-    return replace(condition, cleared_at_ms=cleared_at_ms, closes_at_ms=closes_at_ms)
-
-
-def _make(edge: Edge, catalogue: Catalogue) -> Condition:
-    """A condition that stands, of which nothing is told yet."""
-    row = catalogue.look_up(edge.code, edge.level)
-    source = edge.source
-    return Condition(
-        emu_id=edge.emu_id,
-        component=edge.component,
-        code=edge.code,
-        site_id=edge.site_id,
-        fault_id=make_id(
-            "f", edge.site_id, edge.emu_id, edge.component, edge.code, *source.stream, *source.place
-        ),
-        revision=0,
-        grade=row.grade,
-        grade_reason=row.reason,
-        raised_at_ms=edge.at_ms,
-        opened_at_ms=edge.receipt_ms,
-        last_at_ms=edge.receipt_ms,
-        cleared_at_ms=None,
-        count=1,
-        flaps=0,
-        level=edge.level,
-        model=edge.model,
-        firmware=edge.firmware,
-        source=source,
-        boot=edge.boot,
-        seq=edge.seq,
-        published_ms=0,
-        ladder=0,
-        publish_at_ms=None,
-        closes_at_ms=None,
-    )
-
-
-def _repeat(condition: Condition, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
-    quiet = edge.receipt_ms - condition.last_at_ms >= QUIET_MS
-    condition = _count(condition, edge)
-    if is_graver(condition, edge.level, catalogue):
-        condition = _regrade(condition, edge.level, catalogue)
-        return _publish("regraded", condition, now_ms, catalogue)
-    if quiet:
-        return _publish("repeated", replace(condition, ladder=0), now_ms, catalogue)
+def _tell_repeat(
+    condition: Condition, before: Condition, edge: Edge, now_ms: int, rules: Rules
+) -> Turn:
+    """A raise of what stands, counted already."""
+    if is_graver(condition, edge.level, rules):
+        return _tell_graver(condition, edge.level, now_ms, rules)
+    if condition.ripe_at_ms is not None:
+        return Turn("repeat", condition)
+    if edge.receipt_ms - before.last_at_ms >= QUIET_MS:
+        return publish("repeated", replace(condition, ladder=0), now_ms, rules)
     if condition.publish_at_ms is None:
         due_ms = condition.published_ms + TRAILING_MS[condition.ladder]
         condition = replace(condition, publish_at_ms=due_ms)
     return Turn("repeat", condition)
 
 
-def _reopen(condition: Condition, edge: Edge, now_ms: int, catalogue: Catalogue) -> Turn:
-    condition = replace(
-        _count(condition, edge),
-        cleared_at_ms=None,
-        closes_at_ms=None,
-        flaps=condition.flaps + 1,
-        ladder=0,
-    )
-    condition = _regrade(condition, edge.level, catalogue)
-    return _publish("reopened", condition, now_ms, catalogue)
+def _tell_graver(condition: Condition, level: str | None, now_ms: int, rules: Rules) -> Turn:
+    """At once, or by the shorter hold of the new grade."""
+    condition = _regrade(condition, level, rules)
+    if condition.ripe_at_ms is None:
+        return publish("regraded", condition, now_ms, rules)
+    row = rules.catalogue.look_up(condition.code, condition.level)
+    hold_ms = 0 if condition.revision else rules.hold(row, condition.grade)
+    due_ms = condition.risen_at_ms + max(hold_ms, rules.on_delay(row))
+    if due_ms <= now_ms:
+        return tell_risen(condition, now_ms, rules)
+    return Turn("held", replace(condition, ripe_at_ms=min(condition.ripe_at_ms, due_ms)))
+
+
+def _go(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
+    """What stood by the last word has gone by this one."""
+    row = rules.catalogue.look_up(condition.code, condition.level)
+    gone = replace(condition, boot=edge.boot, seq=edge.seq, changes=_changes(condition, edge))
+    waits = condition.ripe_at_ms is not None
+    if waits and edge.receipt_ms - condition.risen_at_ms < rules.on_delay(row):
+        no_fault = set_gone(gone, edge.receipt_ms, now_ms)
+        return Turn("too_short", no_fault if gone.stands else replace(gone, ripe_at_ms=None))
+    if gone.stands:
+        return _leave(gone, row, edge.receipt_ms, now_ms, rules)
+    # It came back for long enough by the receipts, though not yet by the task's time.
+    told = tell_risen(gone, now_ms, rules)
+    turn = _leave(told.condition or gone, row, edge.receipt_ms, now_ms, rules)
+    return turn._replace(faults=told.faults + turn.faults)
+
+
+def _leave(condition: Condition, row: Row, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:
+    """It has gone: cleared at once, or when it has been gone for long enough."""
+    delay_ms = rules.off_delay(row, condition.changes)
+    if not delay_ms:
+        return tell_gone(condition, receipt_ms, now_ms, rules)
+    return Turn("leaving", replace(condition, clears_at_ms=max(receipt_ms, now_ms) + delay_ms))
+
+
+def _settle(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:
+    """What is over by the receipts of this condition, though not yet by the task's time; None: closed."""
+    turn = Turn("nothing", condition)
+    if condition.clears_at_ms is not None:
+        row = rules.catalogue.look_up(condition.code, condition.level)
+        delay_ms = rules.off_delay(row, condition.changes)
+        if receipt_ms - condition.changes[-1] >= delay_ms:
+            turn = tell_gone(condition, condition.changes[-1], now_ms, rules)
+            condition = turn.condition or condition
+    cleared_at_ms = condition.cleared_at_ms
+    if cleared_at_ms is not None and receipt_ms - cleared_at_ms >= REOPEN_WINDOW_MS:
+        closed = close(condition, now_ms, rules)
+        return Turn("closed", None, turn.faults + closed.faults)
+    return turn
+
+
+def _finish_leaving(condition: Condition, now_ms: int, rules: Rules) -> Turn:
+    row = rules.catalogue.look_up(condition.code, condition.level)
+    delay_ms = rules.off_delay(row, condition.changes)
+    return tell_gone(condition, condition.changes[-1], now_ms, rules, off_delay_ms=delay_ms)
 
 
 def _count(condition: Condition, edge: Edge) -> Condition:
@@ -198,55 +217,34 @@ def _count(condition: Condition, edge: Edge) -> Condition:
         last_at_ms=max(condition.last_at_ms, edge.receipt_ms),
         model=edge.model or condition.model,
         firmware=edge.firmware or condition.firmware,
+        boot=edge.boot,
+        seq=edge.seq,
     )
 
 
-def _regrade(condition: Condition, level: str | None, catalogue: Catalogue) -> Condition:
+def _come_back(condition: Condition, edge: Edge) -> Condition:
+    """Counted as a raise and as a flap."""
+    return replace(
+        condition,
+        count=condition.count + 1,
+        flaps=condition.flaps + 1,
+        last_at_ms=max(condition.last_at_ms, edge.receipt_ms),
+        model=edge.model or condition.model,
+        firmware=edge.firmware or condition.firmware,
+        boot=edge.boot,
+        seq=edge.seq,
+        clears_at_ms=None,
+        changes=_changes(condition, edge),
+    )
+
+
+def _changes(condition: Condition, edge: Edge) -> tuple[int, ...]:
+    return (*condition.changes, edge.receipt_ms)[-CHATTER_CHANGES:]
+
+
+def _regrade(condition: Condition, level: str | None, rules: Rules) -> Condition:
     """Only upward: what was said stays said, and with the level its kind and that it is a hazard."""
-    row = catalogue.look_up(condition.code, level)
+    row = rules.catalogue.look_up(condition.code, level)
     if row.grade >= condition.grade:
         return condition
     return replace(condition, grade=row.grade, grade_reason=row.reason, level=level)
-
-
-def _publish(change: FaultChange, condition: Condition, now_ms: int, catalogue: Catalogue) -> Turn:
-    condition = replace(
-        condition, revision=condition.revision + 1, published_ms=now_ms, publish_at_ms=None
-    )
-    row = catalogue.look_up(condition.code, condition.level)
-    fault = make_fault(change, condition, row, catalogue.version)
-    return Turn(change, condition, (fault,))
-
-
-def make_fault(change: FaultChange, condition: Condition, row: Row, version: str) -> Fault:
-    """The document of the condition's newest revision."""
-    cleared_at_ms = condition.cleared_at_ms
-    return Fault(
-        fault_id=condition.fault_id,
-        revision=condition.revision,
-        change=change,
-        state="open" if cleared_at_ms is None else "closed" if change == "closed" else "cleared",
-        grade=condition.grade,
-        grade_reason=condition.grade_reason,
-        hazard=row.hazard,
-        kind=row.kind,
-        code=condition.code,
-        title=row.title,
-        remedy=row.remedy,
-        emu_id=condition.emu_id,
-        component=condition.component,
-        site_id=condition.site_id,
-        model=condition.model,
-        firmware=condition.firmware,
-        raised_at=to_rfc3339(condition.raised_at_ms),
-        opened_at=to_rfc3339(condition.opened_at_ms),
-        clocks_from=to_rfc3339(condition.opened_at_ms),
-        last_at=to_rfc3339(condition.last_at_ms),
-        cleared_at=None if cleared_at_ms is None else to_rfc3339(cleared_at_ms),
-        count=condition.count,
-        flaps=condition.flaps,
-        catalogue=version,
-        source=FaultSource(
-            condition.source.topic, condition.source.partition, condition.source.offset
-        ),
-    )

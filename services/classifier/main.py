@@ -7,10 +7,9 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from services.classifier.config import ClassifierSettings
+from services.classifier.config import ClassifierSettings, load_configuration
+from services.classifier.rules import Rules
 from services.classifier.task import ClassifierState
-from shared.catalogue import Catalogue
-from shared.catalogue.settings import load_with_catalogue
 from shared.failures import FailureLimit
 from shared.kafka.exactly_once import CommitSlots, ExactlyOnceTask
 from shared.kafka.group import Group
@@ -24,9 +23,9 @@ class ClassifierService:
 
     name = "classifier"
 
-    def __init__(self, settings: ClassifierSettings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: ClassifierSettings, rules: Rules) -> None:
         self._settings = settings
-        self._catalogue = catalogue
+        self._rules = rules
         self.host = settings.host
         self.port = settings.port
         self.log = settings.log
@@ -69,7 +68,7 @@ class ClassifierService:
             self._group_name,
             changelog=self._topics.classifier_state,
             state=ClassifierState(
-                self._settings, self._catalogue, self._failures[partition], partition
+                self._settings, self._rules, self._failures[partition], partition
             ),
             slots=self._slots,
         )
@@ -77,7 +76,7 @@ class ClassifierService:
 
 def build(environ: Mapping[str, str]) -> ClassifierService:
     """Raises ConfigError with every problem."""
-    return ClassifierService(*load_with_catalogue(ClassifierSettings, environ, "classifier"))
+    return ClassifierService(*load_configuration(environ))
 
 
 def main() -> NoReturn:

@@ -12,6 +12,10 @@ FAULTS = Counter(
     "Revisions of faults published, by what they tell.",
     ["change"],
 )
+TOO_SHORT = Counter(
+    "bakvakt_classifier_too_short_total",
+    "Raises that had gone before the on-delay of their kind was over: no fault.",
+)
 FAULTS_OPEN = Gauge(
     "bakvakt_classifier_faults_open",
     "Faults whose condition stands.",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from services.classifier.conditions import ChangedConditions, Conditions
 from services.classifier.judge import Outcome, judge_edge, judge_ruling, judge_snapshot, wake
 from services.classifier.plain import judge_plainly
+from services.classifier.rules import Rules
 from services.classifier.state import (
     META_KEY,
     Condition,
@@ -27,7 +28,6 @@ from services.classifier.state import (
     parse_condition_key,
     parse_emu_key,
 )
-from shared.catalogue import Catalogue
 from shared.documents.fault import GRADES, Fault
 from shared.documents.internal import Edge, InternalRecord, Ruling, Snapshot
 
@@ -50,8 +50,8 @@ class ChangelogEntry(NamedTuple):
 class Partition:
     """Conditions and EMUs of one partition, and the input offset that they are valid for."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
         self.meta = Meta(offset=0, now_ms=0)
         self.conditions = Conditions()
         self.emus: dict[str, Emu] = {}
@@ -74,7 +74,7 @@ class Partition:
     def restored(self) -> None:
         """Rebuild what is derived."""
         for condition in self.conditions:
-            self.open_by_grade[condition.grade] += condition.stands
+            self.open_by_grade[condition.grade] += condition.is_open
             self.wake_at(condition)
 
     def stage(self) -> "Batch":
@@ -86,9 +86,9 @@ class Partition:
         for key, condition in batch.conditions.changes.items():
             before = self.conditions.get(key)
             if before is not None:
-                self.open_by_grade[before.grade] -= before.stands
+                self.open_by_grade[before.grade] -= before.is_open
             if condition is not None:
-                self.open_by_grade[condition.grade] += condition.stands
+                self.open_by_grade[condition.grade] += condition.is_open
         batch.conditions.apply()
         self.emus.update(batch.emus)
         self.meta = batch.meta
@@ -119,7 +119,7 @@ class Batch:
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
-        self._catalogue = partition.catalogue
+        self._rules = partition.rules
         self.meta = partition.meta
         self.conditions = ChangedConditions(partition.conditions)
         self.emus: dict[str, Emu] = {}
@@ -127,6 +127,7 @@ class Batch:
         self.verdicts = Counter[str]()
         self.urgent = False
         """Whether somebody may be paged for one of the faults, or need not be paged any more."""
+        self.too_short = 0
 
     @property
     def changes_state(self) -> bool:
@@ -143,7 +144,7 @@ class Batch:
     def judge_plainly(self, record: InternalRecord) -> None:
         """As `judge`, where a rule of it raises: by the catalogue's grade, without rules."""
         emu, conditions = self._emu(record.emu_id), self.conditions.of(record.emu_id)
-        outcome = judge_plainly(emu, conditions, record, self.meta.now_ms, self._catalogue)
+        outcome = judge_plainly(emu, conditions, record, self.meta.now_ms, self._rules.catalogue)
         self._take_all(record, outcome)
 
     def follow_clock(self, now_ms: int) -> bool:
@@ -152,6 +153,8 @@ class Batch:
         False: the batch is full, and time may stand at a wake-up. Nothing may be judged then before a new
         batch has followed the clock to its end.
         """
+        # A record from an input that lags behind comes after all that is due by now.
+        now_ms = max(now_ms, self.meta.now_ms)
         while True:
             if len(self.faults) >= MAX_FAULTS:
                 return False
@@ -163,7 +166,7 @@ class Batch:
             if condition is None or condition.wake_at_ms != due_ms:
                 continue  # it was cleared, woken or told meanwhile; its new wake-up is listed itself
             self._move_time(due_ms)
-            outcome = wake(condition, self.meta.now_ms, self._catalogue)
+            outcome = wake(condition, self.meta.now_ms, self._rules)
             if outcome.forget:
                 self.conditions.remove(key)
             self._take(outcome)
@@ -184,18 +187,18 @@ class Batch:
         yield ChangelogEntry(META_KEY, encode(self.meta))
 
     def _judge(self, record: InternalRecord) -> Outcome:
-        now_ms, catalogue = self.meta.now_ms, self._catalogue
+        now_ms, rules = self.meta.now_ms, self._rules
         emu = self._emu(record.emu_id)
         conditions = self.conditions.of(record.emu_id)
         match record:
             case Edge():
                 condition = conditions.get((record.component, record.code))
-                return judge_edge(emu, condition, record, now_ms, catalogue)
+                return judge_edge(emu, condition, record, now_ms, rules)
             case Snapshot():
-                return judge_snapshot(emu, conditions, record, now_ms, catalogue)
+                return judge_snapshot(emu, conditions, record, now_ms, rules)
             case Ruling():
                 condition = conditions.get((record.component, record.code))
-                return judge_ruling(emu, condition, record, now_ms, catalogue)
+                return judge_ruling(emu, condition, record, now_ms, rules)
 
     def _emu(self, emu_id: str) -> Emu:
         return self.emus.get(emu_id) or self._partition.emus.get(emu_id, _NEW_EMU)
@@ -207,6 +210,7 @@ class Batch:
 
     def _take(self, outcome: Outcome) -> None:
         self.verdicts[outcome.verdict] += 1
+        self.too_short += outcome.too_short
         for fault in outcome.faults:
             self.faults.append(fault)
             if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:

@@ -1,7 +1,7 @@
 """A record on which a rule fails, judged without rules, by its catalogue grade. Pure.
 
-A raise opens, a clear clears; no order, no trailing revisions. What is shared with the rules is what cannot
-be left out: which record is a redelivery, of what a snapshot says all, and how a fault is written.
+A raise opens, a clear clears; no order, no waits, no trailing revisions. What is shared with the rules is
+what cannot be left out: which record is a redelivery, of what a snapshot says all, how a fault is written.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,10 +10,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from services.classifier.judge import Outcome
-from services.classifier.life import make_fault
 from services.classifier.order import is_redelivered, remember_source
+from services.classifier.revisions import make_fault, set_gone
 from services.classifier.scope import is_spoken_of, names_spoken_of
-from services.classifier.state import REOPEN_WINDOW_MS, Condition, ConditionName, Emu
+from services.classifier.state import Condition, ConditionName, Emu
 from shared.catalogue import Catalogue, Row
 from shared.documents.fault import Fault, FaultChange
 from shared.documents.ids import make_id
@@ -49,6 +49,9 @@ def judge_plainly(
         if told is None:
             continue
         change, condition = told
+        if change is None:
+            changed[word.name] = condition
+            continue
         condition = replace(
             condition, revision=condition.revision + 1, published_ms=now_ms, publish_at_ms=None
         )
@@ -84,28 +87,35 @@ def _words(
 
 def _apply(
     word: _Word, before: Condition | None, receipt_ms: int, now_ms: int, catalogue: Catalogue
-) -> tuple[FaultChange, Condition] | None:
-    """None: nothing to tell."""
+) -> tuple[FaultChange | None, Condition] | None:
+    """None: nothing changes; a change None: nothing to tell."""
     if word.raised_by is None:
         return _clear(before, receipt_ms, now_ms)
     if before is None or before.is_word_only:
         return "opened", _open(word.name, word.level, word.raised_by, catalogue)
     row = catalogue.look_up(before.code, word.level)
-    if row.grade < before.grade:
+    now_raised = replace(before, ripe_at_ms=None, clears_at_ms=None)
+    if graver := row.grade < before.grade:
         reason = _reason(row)
-        graver = replace(before, grade=row.grade, grade_reason=reason, level=word.level)
-        return ("regraded", graver) if before.stands else ("reopened", _reopen(graver, receipt_ms))
-    return None if before.stands else ("reopened", _reopen(before, receipt_ms))
+        now_raised = replace(now_raised, grade=row.grade, grade_reason=reason, level=word.level)
+    if before.stands:
+        if not before.revision:
+            return "opened", now_raised
+        if graver:
+            return "regraded", now_raised
+        return None if before.is_raised else (None, now_raised)
+    return "reopened", _reopen(now_raised, receipt_ms)
 
 
 def _clear(
     before: Condition | None, receipt_ms: int, now_ms: int
-) -> tuple[FaultChange, Condition] | None:
-    if before is None or not before.stands:
+) -> tuple[FaultChange | None, Condition] | None:
+    if before is None:
         return None
-    cleared_at_ms = max(receipt_ms, before.opened_at_ms)
-    closes_at_ms = max(cleared_at_ms, now_ms) + REOPEN_WINDOW_MS
-    return "cleared", replace(before, cleared_at_ms=cleared_at_ms, closes_at_ms=closes_at_ms)
+    if not before.stands:
+        waits = before.ripe_at_ms is not None
+        return (None, replace(before, ripe_at_ms=None)) if waits else None
+    return "cleared" if before.revision else "opened", set_gone(before, receipt_ms, now_ms)
 
 
 def _reopen(before: Condition, receipt_ms: int) -> Condition:

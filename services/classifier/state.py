@@ -88,6 +88,12 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     """When the trailing revision is due; None: no repeat is waiting."""
     closes_at_ms: int | None
     """When the reopen window ends by the task's time; None: the condition stands."""
+    ripe_at_ms: int | None = None
+    """When its newest raise is told, if it stands until then; None: no raise waits."""
+    clears_at_ms: int | None = None
+    """When it is cleared, if it stays away until then; None: it is not leaving."""
+    changes: tuple[int, ...] = ()
+    """Receipts of its newest changes between standing and gone, in their order, at most three."""
 
     @property
     def key(self) -> ConditionKey:
@@ -99,17 +105,46 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
 
     @property
     def stands(self) -> bool:
+        """Whether it has not been cleared: it may be leaving."""
         return self.cleared_at_ms is None
+
+    @property
+    def is_raised(self) -> bool:
+        """Whether the newest word on it is a raise, told or not."""
+        if self.clears_at_ms is not None:
+            return False
+        return self.cleared_at_ms is None or self.ripe_at_ms is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others know of a fault that stands."""
+        return self.revision > 0 and self.cleared_at_ms is None
 
     @property
     def is_word_only(self) -> bool:
         """It is remembered that it has gone, but there was no fault."""
-        return self.revision == 0
+        return self.revision == 0 and self.cleared_at_ms is not None
+
+    @property
+    def risen_at_ms(self) -> int:
+        """Receipt of the raise that is told, or waits to be: for a fault nobody knows of, its first."""
+        return self.changes[-1] if self.revision else self.opened_at_ms
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the next thing that happens to it by itself is its end."""
+        return self.cleared_at_ms is not None and self.ripe_at_ms is None
 
     @property
     def wake_at_ms(self) -> int | None:
         """When something happens to it by itself; None: never."""
-        return self.publish_at_ms if self.stands else self.closes_at_ms
+        if self.cleared_at_ms is not None:
+            return self.closes_at_ms if self.ripe_at_ms is None else self.ripe_at_ms
+        due_ms = self.publish_at_ms
+        for at_ms in (self.ripe_at_ms, self.clears_at_ms):
+            if at_ms is not None and (due_ms is None or at_ms < due_ms):
+                due_ms = at_ms
+        return due_ms
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):

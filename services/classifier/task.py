@@ -9,9 +9,9 @@ import msgspec
 import structlog
 
 from services.classifier.config import ClassifierSettings
-from services.classifier.metrics import ALARMS, FAULTS, FAULTS_OPEN
+from services.classifier.metrics import ALARMS, FAULTS, FAULTS_OPEN, TOO_SHORT
 from services.classifier.partition import Partition
-from shared.catalogue import Catalogue
+from services.classifier.rules import Rules
 from shared.documents.dead_letter import DeadLetter, make_dead_letter
 from shared.documents.fault import GRADES, encode_fault
 from shared.documents.internal import InternalRecord, decode_internal
@@ -34,14 +34,14 @@ class ClassifierState:
     def __init__(
         self,
         settings: ClassifierSettings,
-        catalogue: Catalogue,
+        rules: Rules,
         failures: FailureLimit,
         partition: int,
     ) -> None:
         self._settings = settings
         self._failures = failures
         self._number = partition
-        self._partition = Partition(catalogue)
+        self._partition = Partition(rules)
 
     @property
     def offset(self) -> int:
@@ -128,6 +128,7 @@ class ClassifierBatch:
         self._partition.apply(self._batch)
         for verdict, count in self._batch.verdicts.items():
             ALARMS.labels(verdict).inc(count)
+        TOO_SHORT.inc(self._batch.too_short)
         for fault in self._batch.faults:
             FAULTS.labels(fault.change).inc()
         for letter in self._letters:

@@ -17,6 +17,9 @@ Seconds = Annotated[
     int,
     msgspec.Meta(ge=1, le=366 * 86_400, description="a number of seconds from 1 to 31622400"),
 ]
+HoldSeconds = Annotated[
+    int, msgspec.Meta(ge=0, le=3600, description="a number of seconds from 0 to 3600")
+]
 Share = Annotated[str, msgspec.Meta(pattern=r"^0\.[0-9]{1,4}$")]
 Shares = Annotated[
     tuple[Share, ...],
@@ -37,6 +40,8 @@ class GradeTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the end of the resolution time breaks a promise, or is only due."""
     step_s: Seconds
     """What nobody acknowledged goes to the next person after this time."""
+    hold_s: HoldSeconds
+    """A new fault is told after this time, unless it is a hazard."""
     severity: Annotated[Severity, msgspec.Meta(description='"major", "general" or "none"')]
 
 
@@ -109,12 +114,13 @@ def _check_shares(shares: tuple[str, ...], root: Table) -> None:
 def _tell_longer_than_promised(
     grade: Grade, own: GradeTerms, promised: GradeTerms, table: Table
 ) -> None:
-    for name in ("response_s", "processing_s", "resolution_s", "step_s"):
+    for name in ("response_s", "processing_s", "resolution_s", "step_s", "hold_s"):
         longest: int = getattr(promised, name)
+        least = 0 if name == "hold_s" else 1
         if getattr(own, name) > longest:
             table.tell(
                 f"{getattr(own, name)} is longer than promised, and a contract may shorten the times"
-                f" of A and B, never lengthen them; write a number of seconds from 1 to {longest}",
+                f" of A and B, never lengthen them; write a number of seconds from {least} to {longest}",
                 name,
             )
     if own.severity != promised.severity:

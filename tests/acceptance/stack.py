@@ -18,6 +18,7 @@ from deploy.local.servers import RunningServers
 from deploy.local.state import ROOT, State, StateDirectory
 from shared.kafka.topics import Topics, apply_topics
 from tests.acceptance.terminal import Terminal
+from tests.at_once import settings_at_once
 
 PARTITIONS = 4
 
@@ -149,7 +150,10 @@ def started(
     settings: Mapping[str, str],
     fleet: Sequence[str] = ("--no-simulator",),
 ) -> Generator[Stack]:
-    """`up --detach` on `servers`, with topics and a database of its own; then `down`."""
+    """`up --detach` on `servers`, with topics and a database of its own; then `down`.
+
+    Faults wait for no hold and no delay, unless `settings` say so.
+    """
     asyncio.run(
         apply_topics(
             servers.kafka,
@@ -171,6 +175,7 @@ def started(
             "BAKVAKT_PARTITIONS": str(PARTITIONS),
             "BAKVAKT_REPLICATION": "1",
             "BAKVAKT_SESSION_TIMEOUT_MS": "6000",
+            **settings_at_once(directory.with_name(f"{directory.name}-at-once")),
             **settings,
         },
     )

@@ -16,6 +16,7 @@ from deploy.local.state import ROOT
 from shared.times import from_rfc3339, now_ms, to_rfc3339
 from tests.acceptance.stack import Stack, started
 from tests.acceptance.terminal import CTRL_C, LEAVE_SCREEN
+from tests.at_once import NO_HOLDS
 from tests.conditions import until
 from tests.kafka_log import documents, read_topic
 
@@ -34,7 +35,7 @@ CODE_A = "sunspec:701.Alrm.0"
 def stack(servers: RunningServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("main-job")
     policy = directory / "policy.toml"
-    policy.write_text(POLICY)
+    policy.write_text(POLICY + NO_HOLDS)
     with started(
         directory / "state", servers, f"t{uuid4().hex[:8]}", {"BAKVAKT_POLICY": str(policy)}
     ) as running:

@@ -3,6 +3,7 @@
 import uvloop
 
 from shared.documents.internal import decode_internal
+from tests.at_once import settings_at_once
 from tests.bench import floors
 from tests.bench.figures import Measurement
 from tests.bench.frame import Bench, Repetitions, Setup
@@ -34,7 +35,9 @@ async def _measure(setup: Setup, mixture: str, prefix: str, *, clears: bool) -> 
     async def fill() -> None:
         await floors.fill(kafka, topics.alarms, records)
 
-    async with running(setup, "classifier", prefix) as classifier:
+    settings = settings_at_once(setup.directory / f"{prefix}-at-once")
+    named = {name.removeprefix("BAKVAKT_"): value for name, value in settings.items()}
+    async with running(setup, "classifier", prefix, **named) as classifier:
 
         async def all_judged() -> bool:
             return await classifier.metric("bakvakt_classifier_alarms_total") >= count

@@ -37,11 +37,15 @@ def spread(records: Sequence[KeyValue]) -> dict[int, Sequence[KeyValue]]:
 
 
 def alarms(count: int, *, conditions: int, clears: bool) -> dict[int, list[KeyValue]]:
-    """The same as internal records, by partition; with `clears` every second round of them clears."""
-    now = now_ms()
+    """The same as internal records, by partition; with `clears` every second round of them clears.
+
+    Such rounds are more than a minute apart, or it were chatter.
+    """
+    now, rounds = now_ms(), count // conditions
     found: dict[int, list[KeyValue]] = {partition: [] for partition in range(PARTITIONS)}
     for number in range(count):
         emu_id = f"emu-{number % conditions}"
+        said_ms = now - (rounds - number // conditions) * 61_000 if clears else now
         edge = Edge(
             source=Source(1, "reports", 0, number, 0),
             emu_id=emu_id,
@@ -49,8 +53,8 @@ def alarms(count: int, *, conditions: int, clears: bool) -> dict[int, list[KeyVa
             component="emu",
             code=CODE,
             raised=not (clears and number // conditions % 2),
-            at_ms=now,
-            receipt_ms=now,
+            at_ms=said_ms,
+            receipt_ms=said_ms,
         )
         home = partition_of(edge.site_id, PARTITIONS)
         found[home].append((emu_id.encode(), encode_internal(edge)))

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from services.classifier.config import ClassifierSettings
 from services.classifier.main import ClassifierService
+from services.classifier.rules import Rules, make_rules
 from services.ingest.config import IngestSettings
 from services.ingest.main import IngestService
 from services.ingest.main import build as build_ingest
@@ -20,6 +22,9 @@ from shared.documents.internal import decode_internal
 from shared.errors import ConfigError
 from shared.kafka.partition import partition_of
 from shared.kafka.topics import Topics, apply_topics
+from shared.policy import load_policy
+from shared.times import from_rfc3339
+from tests.at_once import rules_at_once
 from tests.conditions import until
 from tests.integration.services import running
 from tests.kafka_log import documents, producing, read_topic
@@ -31,7 +36,8 @@ CATALOGUE = load_catalogue()
 class Stage:
     """One prefix's topics and services."""
 
-    def __init__(self, kafka: str, prefix: str) -> None:
+    def __init__(self, kafka: str, prefix: str, rules: Rules) -> None:
+        self._rules = rules
         self.kafka = kafka
         self.topics = Topics(prefix)
         self.input = f"{prefix}-reports"
@@ -49,7 +55,7 @@ class Stage:
         return IngestService(self._ingest, CATALOGUE)
 
     def classifier(self) -> ClassifierService:
-        return ClassifierService(self._classifier, CATALOGUE)
+        return ClassifierService(self._classifier, self._rules)
 
     async def send(self, *values: object) -> None:
         async with producing(self.kafka) as producer:
@@ -62,8 +68,8 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(kafka: str, prefix: str) -> Stage:
-    stage = Stage(kafka, prefix)
+async def stage(kafka: str, prefix: str, tmp_path: Path) -> Stage:
+    stage = Stage(kafka, prefix, rules_at_once(tmp_path))
     await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1, inputs=(stage.input,))
     return stage
 
@@ -290,6 +296,22 @@ async def test_a_restart_publishes_nothing_and_forgets_nothing(stage: Stage) -> 
         (2, "cleared"),
     ]
     assert len({fault["fault_id"] for fault in last}) == 1
+
+
+async def test_a_fault_is_told_after_the_hold_of_its_grade_though_nothing_else_comes(
+    kafka: str, prefix: str
+) -> None:
+    stage = Stage(kafka, prefix, make_rules(CATALOGUE, load_policy(None)))
+    await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1, inputs=(stage.input,))
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(report(1, code="unknown.code"), report(2, code="sunspec:701.Alrm.0"))
+        await until(lambda: _count(stage, 2))
+    told = {
+        fault["grade"]: record.timestamp - from_rfc3339(fault["opened_at"])
+        for record in await read_topic(kafka, stage.topics.faults)
+        for fault in documents([record])
+    }
+    assert told["A"] < 3_000 <= told["B"] < 6_000
 
 
 def words(alrm: int, error: int, **fields: object) -> dict[str, object]:

@@ -20,6 +20,7 @@ from services.ingest.main import IngestService
 from shared.catalogue import load_catalogue
 from shared.kafka.partition import partition_of
 from shared.kafka.topics import Topics, apply_topics
+from tests.at_once import rules_at_once
 from tests.conditions import until
 from tests.integration.services import running
 from tests.kafka_log import Record, documents, read_topic
@@ -140,7 +141,9 @@ async def test_a_signal_ends_it_and_what_it_has_sent_has_arrived(kafka: str, pre
     assert count(await read_topic(kafka, topic)) == said
 
 
-async def test_what_stands_in_the_fleet_is_what_stands_as_faults(kafka: str, prefix: str) -> None:
+async def test_what_stands_in_the_fleet_is_what_stands_as_faults(
+    kafka: str, prefix: str, tmp_path: Path
+) -> None:
     topic = await input_topic(kafka, prefix)
     common: dict[str, Any] = {
         "kafka": kafka,
@@ -151,7 +154,7 @@ async def test_what_stands_in_the_fleet_is_what_stands_as_faults(kafka: str, pre
     }
     catalogue, topics = load_catalogue(), Topics(prefix)
     ingest = IngestService(IngestSettings(**common, input_topics=(topic,)), catalogue)
-    classifier = ClassifierService(ClassifierSettings(**common), catalogue)
+    classifier = ClassifierService(ClassifierSettings(**common), rules_at_once(tmp_path))
     async with running(ingest, classifier):
         said = await asyncio.to_thread(
             end, start(kafka, "--rate", 3_000, "--emus", 60, "--for", "2s", "--topic", topic)

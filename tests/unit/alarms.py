@@ -1,19 +1,34 @@
 """Records, conditions and a partition for tests: what a test doesn't say has a plain default."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.classifier.judge import judge_edge
 from services.classifier.partition import Batch, Partition
+from services.classifier.rules import Rules
 from services.classifier.state import Condition, Emu
-from shared.catalogue import Catalogue, load_catalogue
-from shared.documents.fault import Fault
+from shared.catalogue import Catalogue, Row, load_catalogue
+from shared.documents.fault import Fault, Grade
 from shared.documents.internal import Active, Edge, InternalRecord, Part, Snapshot, Source
 from shared.times import from_rfc3339
 
 NOON_MS = from_rfc3339("2026-11-22T12:00:00Z")
 CATALOGUE = load_catalogue()
+HOLDS_MS: Mapping[Grade, int] = {"A": 0, "B": 3_000, "C": 10_000, "D": 30_000}
 CODE_A = "sunspec:802.Evt1.1"
+
+
+class AtOnce(Rules):
+    """Nothing waits, whatever the catalogue says."""
+
+    def hold(self, row: Row, grade: Grade) -> int:
+        return 0
+
+    def on_delay(self, row: Row) -> int:
+        return 0
+
+    def off_delay(self, row: Row, changes: tuple[int, ...]) -> int:
+        return 0
 
 
 def edge(offset: int = 0, *, receipt_ms: int = NOON_MS, **fields: Any) -> Edge:
@@ -58,7 +73,7 @@ def part(
 
 def condition_of(first: Edge) -> Condition:
     """The condition that `first` opens."""
-    outcome = judge_edge(Emu(), None, first, first.receipt_ms, CATALOGUE)
+    outcome = judge_edge(Emu(), None, first, first.receipt_ms, AtOnce(CATALOGUE, {}))
     (condition,) = outcome.conditions
     return condition
 
@@ -66,9 +81,12 @@ def condition_of(first: Edge) -> Condition:
 class Desk:
     """A partition, everything that it has published, and its changelog, as Kafka would keep them."""
 
-    def __init__(self, catalogue: Catalogue = CATALOGUE) -> None:
-        self._catalogue = catalogue
-        self.partition = Partition(catalogue)
+    def __init__(
+        self, catalogue: Catalogue = CATALOGUE, *, hold_ms: Mapping[Grade, int] | None = None
+    ) -> None:
+        """Without `hold_ms` nothing waits, no delay and no chatter either."""
+        self._rules = AtOnce(catalogue, {}) if hold_ms is None else Rules(catalogue, hold_ms)
+        self.partition = Partition(self._rules)
         self.published: list[Fault] = []
         self.changelog: dict[bytes, bytes | None] = {}
 
@@ -93,15 +111,15 @@ class Desk:
 
     def restart(self, catalogue: Catalogue | None = None) -> None:
         """A new owner with nothing but the changelog, and perhaps another catalogue."""
-        self._catalogue = catalogue or self._catalogue
-        self.partition = Partition(self._catalogue)
+        self._rules = self._rules._replace(catalogue=catalogue or self._rules.catalogue)
+        self.partition = Partition(self._rules)
         for key, value in self.changelog.items():
             self.partition.restore(key, value)
         self.partition.restored()
 
     def standing(self) -> set[tuple[str, str]]:
-        """(component, code) of all that stands, whatever its EMU."""
-        return {condition.name for condition in self.partition.conditions if condition.stands}
+        """(component, code) of all that stands by the newest word, told or not, whatever its EMU."""
+        return {condition.name for condition in self.partition.conditions if condition.is_raised}
 
     def _follow_clock(self, batch: Batch, now_ms: int) -> Batch:
         while not batch.follow_clock(now_ms):

@@ -4,11 +4,11 @@ Written from the rules, to hold the classifier against. It has no batches, no ch
 it looks at every condition before every record.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.catalogue import Catalogue
+from shared.catalogue import Catalogue, Row
 from shared.documents.fault import Fault, FaultChange, FaultSource, Grade
 from shared.documents.ids import make_id
 from shared.documents.internal import Edge, Snapshot, Source
@@ -56,13 +56,25 @@ class Life:
     firmware: str | None = None
     told: int = 0
     wait: int = 0
+    changed: list[int] = field(default_factory=list[int])
+    """Receipts of all changes between standing and gone."""
+    waiting_raise: int | None = None
+    """When the raise that nobody has been told of becomes a fault, or its fault is reopened."""
+    waiting_clear: int | None = None
+    """When the clear that nobody has been told of is believed."""
     trailing_due: int | None = None
     closing_due: int | None = None
 
-    def due(self) -> int | None:
-        """When something happens without a word."""
-        times = [self.closing_due, self.trailing_due if self.cleared is None else None]
-        return min((time for time in times if time is not None), default=None)
+    def due(self) -> tuple[int, str] | None:
+        """When something happens without a word, and what: where several are due, in this order."""
+        times = [
+            (self.waiting_raise, "raise"),
+            (self.waiting_clear, "clear"),
+            (self.trailing_due if self.cleared is None else None, "trailing"),
+            (self.closing_due if self.waiting_raise is None else None, "closing"),
+        ]
+        known = [(time, what) for time, what in times if time is not None]
+        return min(known, key=lambda one: one[0], default=None)
 
 
 @dataclass
@@ -70,6 +82,7 @@ class Oracle:
     """What is published for a stream of edges and snapshots."""
 
     catalogue: Catalogue
+    hold: Mapping[Grade, int]
     now: int = 0
     published: list[Fault] = field(default_factory=list[Fault])
     lives: dict[Key, Life] = field(default_factory=dict[Key, Life])
@@ -104,8 +117,9 @@ class Oracle:
 
     def follow(self, until: int) -> None:
         """Time goes on: what is due happens, in the order of its time, then of the conditions' names."""
+        until = max(until, self.now)
         while True:
-            due = [(at, key) for key, life in self.lives.items() if (at := life.due()) is not None]
+            due = [(at[0], key) for key, life in self.lives.items() if (at := life.due())]
             if not due or min(due)[0] > until:
                 break
             at, key = min(due)
@@ -163,8 +177,10 @@ class Oracle:
         return any(self.is_before(emu, word.place, place) for place in newest)
 
     def is_raised(self, life: Life) -> bool:
-        """Whether it stands by the newest word on it."""
-        return life.cleared is None
+        """Whether it stands by the newest word on it, told or not."""
+        if life.waiting_raise is not None and life.waiting_clear is None:
+            return True
+        return life.cleared is None and life.waiting_clear is None
 
     def say(self, word: Word) -> None:
         """A raise or a clear."""
@@ -177,42 +193,98 @@ class Oracle:
             self.fall(life, word)
 
     def rise(self, life: Life | None, word: Word) -> None:
-        if life is not None and life.cleared is not None and word.receipt - life.cleared >= WINDOW:
-            self.close(life)
-            life = None
-        if life is None or not life.revision:
+        life = None if life is None else self.finish(life, word.receipt)
+        if life is None or (life.cleared is not None and not life.revision):
             life = self.begin(word)
-            self.publish(life, "opened")
+            self.tell_or_wait(life, word.receipt)
             return
         quiet = word.receipt - life.last >= MINUTE
+        back = not self.is_raised(life)
         life.place = word.place
         life.count += 1
         life.last = max(life.last, word.receipt)
         life.model = word.record.model or life.model
         life.firmware = word.record.firmware or life.firmware
-        graver = self.grade_up(life, word.level)
-        if life.cleared is not None:
-            life.cleared = life.closing_due = None
+        if back:
             life.flaps += 1
-            life.wait = 0
-            self.publish(life, "reopened")
+            life.changed.append(word.receipt)
+            life.waiting_clear = None
+        graver = self.grade_up(life, word.level)
+        if back and life.cleared is not None:
+            self.tell_or_wait(life, word.receipt)
         elif graver:
-            self.publish(life, "regraded")
+            self.tell_graver(life)
+        elif life.waiting_raise is not None:
+            pass
         elif quiet:
             life.wait = 0
             self.publish(life, "repeated")
         elif life.trailing_due is None:
             life.trailing_due = life.told + WAITS[life.wait]
 
+    def finish(self, life: Life, receipt: int) -> Life | None:
+        """What has been gone for long enough by its own receipts is over, whatever the time is."""
+        if self.is_raised(life):
+            return life
+        if life.waiting_clear is not None and receipt - life.changed[-1] >= self.off_delay(life):
+            self.clear(life, life.changed[-1], self.now)
+            self.publish(life, "cleared" if life.revision else "opened")
+        if life.cleared is not None and receipt - life.cleared >= WINDOW:
+            self.close(life)
+            return None
+        return life
+
+    def tell_or_wait(self, life: Life, receipt: int) -> None:
+        """A raise is told when the hold of its grade and the on-delay of its kind are over."""
+        due = receipt + (self.hold_of(life) if not life.revision else 0)
+        if self.on_delay(life):
+            due = max(due, max(receipt, self.now) + self.on_delay(life))
+        life.waiting_raise = due
+        if due <= self.now:
+            self.tell_risen(life)
+
+    def tell_graver(self, life: Life) -> None:
+        """At once, or after the hold of the new grade where it has not been told."""
+        if life.waiting_raise is None:
+            self.publish(life, "regraded")
+            return
+        risen = life.changed[-1] if life.revision else life.first.receipt
+        hold = 0 if life.revision else self.hold_of(life)
+        due = risen + max(hold, self.on_delay(life))
+        life.waiting_raise = min(life.waiting_raise, due)
+        if due <= self.now:
+            self.tell_risen(life)
+
+    def tell_risen(self, life: Life) -> None:
+        life.waiting_raise = life.cleared = life.closing_due = None
+        life.wait = 0
+        self.publish(life, "reopened" if life.revision else "opened")
+
     def fall(self, life: Life | None, word: Word) -> None:
-        if life is None or not life.revision:
+        if life is None or (life.cleared is not None and not life.revision):
             if life is not None or word.place is not None:
-                self.clear(self.begin(word), word.receipt)
+                self.clear(self.begin(word), word.receipt, self.now)
             return
         life.place = word.place
-        if life.cleared is None:
-            self.clear(life, word.receipt)
-            self.publish(life, "cleared")
+        if not self.is_raised(life):
+            return
+        if life.waiting_raise is not None:
+            risen = life.changed[-1] if life.revision else life.first.receipt
+            if word.receipt - risen < self.on_delay(life):  # it was nothing
+                life.waiting_raise = None
+                if life.revision:
+                    life.changed.append(word.receipt)
+                else:
+                    self.clear(life, word.receipt, self.now)
+                return
+            if life.revision:
+                self.tell_risen(life)
+        life.changed.append(word.receipt)
+        if self.off_delay(life):
+            life.waiting_clear = max(word.receipt, self.now) + self.off_delay(life)
+        else:
+            self.clear(life, word.receipt, self.now)
+            self.publish(life, "cleared" if life.revision else "opened")
 
     def confirm(self, life: Life, word: Word) -> None:
         """A snapshot names what stands: only a graver level is news."""
@@ -221,40 +293,69 @@ class Oracle:
         if self.grade_up(life, word.level):
             life.place = word.place
             life.last = max(life.last, word.receipt)
-            self.publish(life, "regraded")
+            self.tell_graver(life)
 
     def count_late(self, life: Life | None, word: Word) -> None:
         """An older word: a raise counts, no more."""
         if life is None or not word.raised:
             return
-        if not life.revision:  # its own clear overtook it: it is a fault that has cleared
+        if life.cleared is not None and not life.revision:
+            if self.row(word.key[2], word.level).on_delay_s:
+                return
+            # Its own clear overtook it: it is a fault that has cleared.
             place = life.place
             life = self.begin(word)
             life.place = place
-            self.clear(life, word.receipt)
+            self.clear(life, word.receipt, self.now)
             self.publish(life, "opened")
         elif life.cleared is None:
             life.count += 1
-            if life.trailing_due is None:
+            if life.trailing_due is None and life.waiting_raise is None:
                 life.trailing_due = max(self.now, life.told + WAITS[life.wait])
 
     def wake(self, life: Life) -> None:
-        if life.cleared is None:
+        due = life.due()
+        assert due is not None
+        if due[1] == "raise":
+            self.tell_risen(life)
+        elif due[1] == "clear":
+            self.clear(life, life.changed[-1], self.now - self.off_delay(life))
+            self.publish(life, "cleared" if life.revision else "opened")
+        elif due[1] == "trailing":
             life.wait = min(life.wait + 1, len(WAITS) - 1)
             self.publish(life, "repeated")
         else:
             self.close(life)
 
+    def hold_of(self, life: Life) -> int:
+        return 0 if self.row(life.key[2], life.level).hazard else self.hold[life.grade]
+
+    def on_delay(self, life: Life) -> int:
+        return self.row(life.key[2], life.level).on_delay_s * 1000
+
+    def off_delay(self, life: Life) -> int:
+        """The kind's; and a minute where three changes came within a minute."""
+        off = self.row(life.key[2], life.level).off_delay_s * 1000
+        if len(life.changed) >= 3 and life.changed[-1] - life.changed[-3] <= MINUTE:
+            return max(off, MINUTE)
+        return off
+
+    def row(self, code: str, level: str | None) -> Row:
+        return self.catalogue.look_up(code, level)
+
     def begin(self, word: Word) -> Life:
         life = self.lives[word.key] = Life(word.key, word.place, word, last=word.receipt)
         life.model, life.firmware = word.record.model, word.record.firmware
-        row = self.catalogue.look_up(word.key[2], word.level)
+        life.changed.append(word.receipt)
+        row = self.row(word.key[2], word.level)
         life.level, life.grade, life.reason = word.level, row.grade, row.reason
         return life
 
-    def clear(self, life: Life, receipt: int) -> None:
+    def clear(self, life: Life, receipt: int, since: int) -> None:
+        """Gone since that receipt; by the clock, since `since`."""
+        life.waiting_raise = life.waiting_clear = None
         life.cleared = max(receipt, life.first.receipt)
-        life.closing_due = max(life.cleared, self.now) + WINDOW
+        life.closing_due = max(life.cleared, since) + WINDOW
 
     def close(self, life: Life) -> None:
         del self.lives[life.key]
@@ -262,7 +363,7 @@ class Oracle:
             self.publish(life, "closed")
 
     def grade_up(self, life: Life, level: str | None) -> bool:
-        row = self.catalogue.look_up(life.key[2], level)
+        row = self.row(life.key[2], level)
         if row.grade >= life.grade:
             return False
         life.level, life.grade, life.reason = level, row.grade, row.reason
@@ -275,7 +376,7 @@ class Oracle:
         emu, component, code = life.key
         record = life.first.record
         source = record.source
-        row = self.catalogue.look_up(code, life.level)
+        row = self.row(code, life.level)
         state: Any = "closed" if change == "closed" else "cleared" if life.cleared else "open"
         opened = to_rfc3339(life.first.receipt)
         fault = Fault(

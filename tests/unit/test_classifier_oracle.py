@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from shared.catalogue import Catalogue, Row
 from shared.documents.internal import Active, Edge, Part, Snapshot
 from shared.times import HOUR_MS, MINUTE_MS
-from tests.unit.alarms import NOON_MS, Desk, edge, snapshot
+from tests.unit.alarms import HOLDS_MS, NOON_MS, Desk, edge, snapshot
 from tests.unit.classifier_oracle import Oracle
 
 
@@ -28,17 +28,22 @@ def row(code: str, grade: Any, **fields: Any) -> Row:
 
 
 # The last is of no row: B, and D at level info.
-ROWS = (row("x.1", "A"), row("x.2", "C"), row("y", "D"))
+ROWS = (
+    row("x.1", "A", hazard=True),
+    row("x.2", "C", off_delay_s=30),
+    row("y", "D", on_delay_s=5),
+    row("w", "B", on_delay_s=60, off_delay_s=300),
+)
 CODES = (*(one.code for one in ROWS), "z.unknown")
 CATALOGUE = Catalogue(ROWS, "test")
 
-GAPS_MS = (0, 500, 5_000, 20_000, 61_000, 6 * MINUTE_MS, 16 * MINUTE_MS)
+GAPS_MS = (0, 500, 5_000, 5_000, 20_000, 30_000, 61_000, 6 * MINUTE_MS, 16 * MINUTE_MS)
 
 Stream = list[Edge | Snapshot]
 
 
 @st.composite
-def words(draw: st.DrawFn, *, codes: int = len(CODES)) -> Edge | Snapshot:
+def words(draw: st.DrawFn, codes: list[str]) -> Edge | Snapshot:
     """An edge or a snapshot of one of two EMUs, perhaps numbered; its offset and times are set later."""
     numbered = draw(st.booleans())
     said: dict[str, Any] = {
@@ -49,15 +54,19 @@ def words(draw: st.DrawFn, *, codes: int = len(CODES)) -> Edge | Snapshot:
     }
     levels = st.sampled_from([None, "info", "fault"])
     if draw(st.integers(0, 4)):
-        code = CODES[draw(st.integers(0, codes - 1))]
-        return edge(code=code, raised=draw(st.booleans()), level=draw(levels), **said)
+        return edge(
+            code=draw(st.sampled_from(codes)),
+            raised=draw(st.booleans()),
+            level=draw(levels),
+            **said,
+        )
     parts = draw(
         st.lists(
             st.builds(
                 Part,
                 st.just("bms/rack-1"),
-                st.sampled_from([None, (), ("x",), ("y", "z"), ("x.1",)]),
-                st.lists(st.builds(Active, st.sampled_from(CODES), levels), max_size=3).map(tuple),
+                st.sampled_from([None, (), ("x",), ("y", "z", "w"), ("x.1",)]),
+                st.lists(st.builds(Active, st.sampled_from(codes), levels), max_size=3).map(tuple),
             ),
             max_size=2,
         )
@@ -70,7 +79,8 @@ def streams(draw: st.DrawFn) -> Stream:
     """Words one after the other, one of them now and then from an input that lags behind."""
     stream: Stream = []
     now_ms = NOON_MS
-    for offset, word in enumerate(draw(st.lists(words(), min_size=1, max_size=30))):
+    codes = draw(st.lists(st.sampled_from(CODES), min_size=1, max_size=3, unique=True))
+    for offset, word in enumerate(draw(st.lists(words(codes), min_size=1, max_size=30))):
         now_ms += draw(st.sampled_from(GAPS_MS))
         lag_ms = draw(st.sampled_from([0, 0, 0, 0, 3_000, 70_000, HOUR_MS]))
         stream.append(at(word, offset, now_ms - lag_ms))
@@ -82,13 +92,13 @@ def at(word: Edge | Snapshot, offset: int, receipt_ms: int) -> Edge | Snapshot:
     return replace(word, source=source, receipt_ms=receipt_ms, at_ms=receipt_ms - 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(streams(), st.data())
 def test_every_fault_is_as_a_plain_reading_of_the_rules_has_it(
     stream: Stream, data: st.DataObject
 ) -> None:
     """Cut into any batches, some of them aborted or delivered again, restarts between any two records."""
-    oracle, desk = Oracle(CATALOGUE), Desk(CATALOGUE)
+    oracle, desk = Oracle(CATALOGUE, HOLDS_MS), Desk(CATALOGUE, hold_ms=HOLDS_MS)
     for record in stream:
         oracle.hear(record)
     position = 0

@@ -234,9 +234,12 @@ def test_time_never_goes_back() -> None:
 def test_open_faults_are_counted_by_grade(grade: str) -> None:
     row = next(row for row in CATALOGUE.rows if row.grade == grade)
     desk = Desk()
-    desk.hear(edge(1, code=row.code))
+    desk.hear(edge(1, code=row.code), until_ms=NOON_MS + HOUR_MS)
     assert desk.partition.open_by_grade == {"A": 0, "B": 0, "C": 0, "D": 0} | {grade: 1}
-    desk.hear(edge(2, code=row.code, raised=False))
+    cleared_ms = NOON_MS + HOUR_MS
+    desk.hear(
+        edge(2, code=row.code, raised=False, receipt_ms=cleared_ms), until_ms=cleared_ms + HOUR_MS
+    )
     assert desk.partition.open_by_grade == {"A": 0, "B": 0, "C": 0, "D": 0}
 
 
@@ -333,7 +336,7 @@ def test_what_stands_at_the_end_is_what_a_plain_reading_says(stream: list[Edge |
     stands = {
         (condition.emu_id, condition.code)
         for condition in desk.partition.conditions
-        if condition.stands
+        if condition.is_raised
     }
     assert stands == {key for key, raised in said.items() if raised}
     counted = {key: 0 for key in raises}

@@ -6,9 +6,20 @@ import pytest
 
 from services.classifier.plain import RULE_FAILED_REASON
 from services.classifier.state import REOPEN_WINDOW_MS
+from shared.catalogue import Catalogue
 from shared.documents.fault import Fault
 from shared.documents.internal import InternalRecord, Ruling, Source
-from tests.unit.alarms import CATALOGUE, CODE_A, NOON_MS, Desk, changes, edge, part, snapshot
+from tests.unit.alarms import (
+    CATALOGUE,
+    CODE_A,
+    HOLDS_MS,
+    NOON_MS,
+    Desk,
+    changes,
+    edge,
+    part,
+    snapshot,
+)
 
 
 def failing(desk: Desk, *records: InternalRecord) -> list[Fault]:
@@ -91,6 +102,21 @@ def test_a_person_s_clear_clears(desk: Desk) -> None:
         receipt_ms=NOON_MS + 1000,
     )
     assert changes(failing(desk, ruling)) == ["cleared"]
+
+
+def test_it_waits_for_nothing_and_ends_what_waits() -> None:
+    desk = Desk(Catalogue(CATALOGUE.rows, "test"), hold_ms=HOLDS_MS)
+    row = next(row for row in CATALOGUE.rows if row.off_delay_s and row.on_delay_s)
+    code = row.code
+    assert desk.hear(edge(1, code=code)) == []
+    assert changes(failing(desk, edge(2, code=code))) == ["opened"]
+    assert desk.hear(edge(3, raised=False, code=code)) == []
+    assert changes(failing(desk, edge(4, code=code), edge(5, raised=False, code=code))) == [
+        "cleared"
+    ]
+    assert desk.hear(edge(6, code=code)) == []
+    assert failing(desk, edge(7, raised=False, code=code)) == []
+    assert changes(desk.hear(until_ms=NOON_MS + REOPEN_WINDOW_MS)) == ["closed"]
 
 
 def test_a_redelivery_is_dropped(desk: Desk) -> None:

@@ -236,6 +236,7 @@ def test_what_stands_is_what_the_last_words_say(
         if data.draw(st.booleans()):
             desk.restart()
             assert desk.hear(record) == []
+    desk.hear(until_ms=receipt_ms + 2 * MINUTE_MS)  # what chatters is held open for a minute
     newest = {fault.fault_id: fault.state for fault in desk.published}
     assert list(newest.values()).count("open") == len(stands)
 

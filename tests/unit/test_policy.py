@@ -147,6 +147,20 @@ def test_severity_of_a_and_b_stays(tmp_path: Path, grade: Grade, severity: str) 
         load_policy(path)
 
 
+def test_holds_are_those_of_the_agreement_and_may_be_left_out_for_any_grade(tmp_path: Path) -> None:
+    holds = {grade: terms.hold_s for grade, terms in load_policy(None).grades.items()}
+    assert holds == {"A": 0, "B": 3, "C": 10, "D": 30}
+    policy = load_policy(write(tmp_path, "[grade.B]\nhold_s = 0\n[grade.D]\nhold_s = 300\n"))
+    assert (policy.grades["B"].hold_s, policy.grades["D"].hold_s) == (0, 300)
+
+
+@pytest.mark.parametrize(("grade", "longest"), [("A", 0), ("B", 3)])
+def test_no_contract_lengthens_a_hold_of_a_or_b(tmp_path: Path, grade: str, longest: int) -> None:
+    path = write(tmp_path, f"[grade.{grade}]\nhold_s = {longest + 1}\n")
+    with pytest.raises(ConfigError, match=f"write a number of seconds from 0 to {longest}"):
+        load_policy(path)
+
+
 def test_contract_may_lengthen_c_and_d(tmp_path: Path) -> None:
     path = write(tmp_path, "[grade.C]\nresponse_s = 90000\n[grade.D]\nprocessing_s = 90000\n")
     assert load_policy(path).grades["C"].response_s == 90_000

@@ -1,0 +1,45 @@
+"""What conditions are judged by, and the waits that follow from it. Pure.
+
+Four waits, which may run together:
+hold         before a fault is told for the first time, by its grade, so that its cause can come before it
+on-delay     a condition must stand so long before it is a fault, by its kind
+off-delay    it must be gone so long before it is cleared, by its kind
+chatter      what changes three times in a minute must be gone for a minute
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from shared.catalogue import Catalogue, Row
+from shared.documents.fault import GRADES, Grade
+from shared.policy import Policy
+from shared.times import MINUTE_MS
+
+CHATTER_CHANGES = 3
+
+
+class Rules(NamedTuple):
+    """The catalogue, how long the policy holds each grade back, and what is chatter."""
+
+    catalogue: Catalogue
+    hold_ms: Mapping[Grade, int]
+    chatter_ms: int = MINUTE_MS
+    """Three changes between standing and gone within this time: they must be followed by as much quiet."""
+
+    def hold(self, row: Row, grade: Grade) -> int:
+        """In ms; a hazard waits for nothing."""
+        return 0 if row.hazard else self.hold_ms[grade]
+
+    def on_delay(self, row: Row) -> int:
+        """In ms; a hazard waits for nothing."""
+        return 0 if row.hazard else row.on_delay_s * 1000
+
+    def off_delay(self, row: Row, changes: tuple[int, ...]) -> int:
+        """In ms: how long it must be gone after its newest change; `changes` as state.Condition has them."""
+        chatters = len(changes) == CHATTER_CHANGES and changes[-1] - changes[0] <= self.chatter_ms
+        return max(row.off_delay_s * 1000, self.chatter_ms if chatters else 0)
+
+
+def make_rules(catalogue: Catalogue, policy: Policy) -> Rules:
+    """The holds are the policy's."""
+    return Rules(catalogue, {grade: policy.grades[grade].hold_s * 1000 for grade in GRADES})
