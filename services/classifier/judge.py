@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from services.classifier.grading import is_graver
 from services.classifier.life import (
     clear,
     confirm,
     count_late,
     fall,
     go_on,
-    is_graver,
     rise,
 )
 from services.classifier.order import (
@@ -145,7 +145,7 @@ def _edges_of(
             if (
                 condition is None
                 or not condition.is_raised
-                or is_graver(condition, active.level, rules)
+                or is_graver(condition, active.level, rules.catalogue)
             ):
                 yield _make_edge(snapshot, part.component, active, raised=True)
 

@@ -10,6 +10,7 @@ Without a hold, an on-delay, an off-delay and chatter (rules.py), nothing is hel
 
 from msgspec.structs import replace
 
+from services.classifier.grading import is_graver, regrade
 from services.classifier.revisions import (
     TRAILING_MS,
     Turn,
@@ -46,7 +47,7 @@ def rise(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> 
         if known.stands:
             turn = _tell_repeat(back, known, edge, now_ms, rules)
         else:
-            turn = _tell_or_hold(_regrade(back, edge.level, rules), now_ms, rules)
+            turn = _tell_or_hold(regrade(back, edge.level, rules.catalogue), now_ms, rules)
     return turn._replace(faults=settled.faults + turn.faults)
 
 
@@ -73,14 +74,9 @@ def clear(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) -> T
     return Turn("nothing", replace(condition, ripe_at_ms=None))
 
 
-def is_graver(condition: Condition, level: str | None, rules: Rules) -> bool:
-    """Whether the condition at this level has a higher grade than it was given."""
-    return rules.catalogue.look_up(condition.code, level).grade < condition.grade
-
-
 def confirm(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
-    """A snapshot says that it still stands: news only where its level makes the grade go up."""
-    if not is_graver(condition, edge.level, rules):
+    """A snapshot says that it still stands: news only where its level makes it graver."""
+    if not is_graver(condition, edge.level, rules.catalogue):
         return Turn("nothing")
     condition = replace(
         condition,
@@ -139,7 +135,7 @@ def _tell_repeat(
     condition: Condition, before: Condition, edge: Edge, now_ms: int, rules: Rules
 ) -> Turn:
     """A raise of what stands, counted already."""
-    if is_graver(condition, edge.level, rules):
+    if is_graver(condition, edge.level, rules.catalogue):
         return _tell_graver(condition, edge.level, now_ms, rules)
     if condition.ripe_at_ms is not None:
         return Turn("repeat", condition)
@@ -153,7 +149,7 @@ def _tell_repeat(
 
 def _tell_graver(condition: Condition, level: str | None, now_ms: int, rules: Rules) -> Turn:
     """At once, or by the shorter hold of the new grade."""
-    condition = _regrade(condition, level, rules)
+    condition = regrade(condition, level, rules.catalogue)
     if condition.ripe_at_ms is None:
         return publish("regraded", condition, now_ms, rules)
     row = rules.catalogue.look_up(condition.code, condition.level)
@@ -240,11 +236,3 @@ def _come_back(condition: Condition, edge: Edge) -> Condition:
 
 def _changes(condition: Condition, edge: Edge) -> tuple[int, ...]:
     return (*condition.changes, edge.receipt_ms)[-CHATTER_CHANGES:]
-
-
-def _regrade(condition: Condition, level: str | None, rules: Rules) -> Condition:
-    """Only upward: what was said stays said, and with the level its kind and that it is a hazard."""
-    row = rules.catalogue.look_up(condition.code, level)
-    if row.grade >= condition.grade:
-        return condition
-    return replace(condition, grade=row.grade, grade_reason=row.reason, level=level)

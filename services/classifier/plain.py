@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from services.classifier.grading import is_graver, regrade
 from services.classifier.judge import Outcome
 from services.classifier.order import is_redelivered, remember_source
-from services.classifier.revisions import make_fault, set_gone
+from services.classifier.revisions import make_revision, set_gone
 from services.classifier.scope import is_spoken_of, names_spoken_of
 from services.classifier.state import Condition, ConditionName, Emu
-from shared.catalogue import Catalogue, Row
+from shared.catalogue import Catalogue
 from shared.documents.fault import Fault, FaultChange
 from shared.documents.ids import make_id
 from shared.documents.internal import Edge, InternalRecord, Snapshot
@@ -52,12 +53,9 @@ def judge_plainly(
         if change is None:
             changed[word.name] = condition
             continue
-        condition = replace(
-            condition, revision=condition.revision + 1, published_ms=now_ms, publish_at_ms=None
-        )
+        condition, fault = make_revision(change, condition, now_ms, catalogue)
         changed[word.name] = condition
-        row = catalogue.look_up(condition.code, condition.level)
-        faults.append(make_fault(change, condition, row, catalogue.version))
+        faults.append(fault)
     heard = remember_source(emu, record.source)
     return Outcome("rule_failed", heard, tuple(changed.values()), tuple(faults))
 
@@ -93,11 +91,10 @@ def _apply(
         return _clear(before, receipt_ms, now_ms)
     if before is None or before.is_word_only:
         return "opened", _open(word.name, word.level, word.raised_by, catalogue)
-    row = catalogue.look_up(before.code, word.level)
     now_raised = replace(before, ripe_at_ms=None, clears_at_ms=None)
-    if graver := row.grade < before.grade:
-        reason = _reason(row)
-        now_raised = replace(now_raised, grade=row.grade, grade_reason=reason, level=word.level)
+    if graver := is_graver(before, word.level, catalogue):
+        now_raised = regrade(now_raised, word.level, catalogue)
+        now_raised = replace(now_raised, grade_reason=_reason(now_raised.grade_reason))
     if before.stands:
         if not before.revision:
             return "opened", now_raised
@@ -129,8 +126,8 @@ def _reopen(before: Condition, receipt_ms: int) -> Condition:
     )
 
 
-def _reason(row: Row) -> str:
-    return f"{row.reason}; {RULE_FAILED_REASON}"
+def _reason(catalogue_s: str) -> str:
+    return f"{catalogue_s}; {RULE_FAILED_REASON}"
 
 
 def _open(
@@ -148,7 +145,7 @@ def _open(
         ),
         revision=0,
         grade=row.grade,
-        grade_reason=_reason(row),
+        grade_reason=_reason(row.reason),
         raised_at_ms=record.at_ms,
         opened_at_ms=record.receipt_ms,
         last_at_ms=record.receipt_ms,
@@ -165,4 +162,6 @@ def _open(
         ladder=0,
         publish_at_ms=None,
         closes_at_ms=None,
+        kind=row.kind,
+        hazard=row.hazard,
     )

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from services.classifier.grading import keep
 from services.classifier.rules import Rules
 from services.classifier.state import REOPEN_WINDOW_MS, Condition
-from shared.catalogue import Row
+from shared.catalogue import Catalogue, Row
 from shared.documents.fault import Fault, FaultChange, FaultSource
 from shared.documents.ids import make_id
 from shared.documents.internal import Edge
@@ -59,17 +60,29 @@ def make_condition(edge: Edge, rules: Rules) -> Condition:
         publish_at_ms=None,
         closes_at_ms=None,
         changes=(edge.receipt_ms,),
+        kind=row.kind,
+        hazard=row.hazard,
     )
 
 
 def publish(change: FaultChange, condition: Condition, now_ms: int, rules: Rules) -> Turn:
     """The next revision; a trailing one that waits is not needed any more."""
-    condition = replace(
-        condition, revision=condition.revision + 1, published_ms=now_ms, publish_at_ms=None
-    )
-    row = rules.catalogue.look_up(condition.code, condition.level)
-    fault = make_fault(change, condition, row, rules.catalogue.version)
+    condition, fault = make_revision(change, condition, now_ms, rules.catalogue)
     return Turn(change, condition, (fault,))
+
+
+def make_revision(
+    change: FaultChange, condition: Condition, now_ms: int, catalogue: Catalogue
+) -> tuple[Condition, Fault]:
+    """The condition with its next revision, and the document of it."""
+    row = catalogue.look_up(condition.code, condition.level)
+    condition = replace(
+        keep(condition, row),
+        revision=condition.revision + 1,
+        published_ms=now_ms,
+        publish_at_ms=None,
+    )
+    return condition, _make_fault(change, condition, row, catalogue.version)
 
 
 def tell_risen(condition: Condition, now_ms: int, rules: Rules) -> Turn:
@@ -114,7 +127,7 @@ def close(condition: Condition, now_ms: int, rules: Rules) -> Turn:
     return publish("closed", condition, now_ms, rules)
 
 
-def make_fault(change: FaultChange, condition: Condition, row: Row, version: str) -> Fault:
+def _make_fault(change: FaultChange, condition: Condition, row: Row, version: str) -> Fault:
     """The document of the condition's newest revision."""
     cleared_at_ms = condition.cleared_at_ms
     return Fault(
@@ -124,8 +137,8 @@ def make_fault(change: FaultChange, condition: Condition, row: Row, version: str
         state="open" if cleared_at_ms is None else "closed" if change == "closed" else "cleared",
         grade=condition.grade,
         grade_reason=condition.grade_reason,
-        hazard=row.hazard,
-        kind=row.kind,
+        hazard=condition.hazard,
+        kind=condition.kind or row.kind,
         code=condition.code,
         title=row.title,
         remedy=row.remedy,

@@ -72,7 +72,7 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     count: int
     flaps: int
     level: str | None
-    """The one that gave the grade."""
+    """The one that gave the grade, or made it a hazard."""
     model: str | None
     firmware: str | None
     source: Source
@@ -94,6 +94,10 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     """When it is cleared, if it stays away until then; None: it is not leaving."""
     changes: tuple[int, ...] = ()
     """Receipts of its newest changes between standing and gone, in their order, at most three."""
+    kind: str | None = None
+    """The one it was told with; None: remembered before this was kept."""
+    hazard: bool = False
+    """Whether it ever was one, since it opened."""
 
     @property
     def key(self) -> ConditionKey:

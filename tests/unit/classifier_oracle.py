@@ -54,6 +54,8 @@ class Life:
     cleared: int | None = None
     model: str | None = None
     firmware: str | None = None
+    kind: str = ""
+    hazard: bool = False
     told: int = 0
     wait: int = 0
     changed: list[int] = field(default_factory=list[int])
@@ -349,6 +351,7 @@ class Oracle:
         life.changed.append(word.receipt)
         row = self.row(word.key[2], word.level)
         life.level, life.grade, life.reason = word.level, row.grade, row.reason
+        life.kind, life.hazard = row.kind, row.hazard
         return life
 
     def clear(self, life: Life, receipt: int, since: int) -> None:
@@ -364,9 +367,14 @@ class Oracle:
 
     def grade_up(self, life: Life, level: str | None) -> bool:
         row = self.row(life.key[2], level)
-        if row.grade >= life.grade:
+        if row.grade >= life.grade and not (row.hazard and not life.hazard):
             return False
-        life.level, life.grade, life.reason = level, row.grade, row.reason
+        life.level = level
+        if row.grade <= life.grade:
+            life.grade, life.reason = row.grade, row.reason
+        if row.hazard or not life.hazard:
+            life.kind = row.kind
+        life.hazard = life.hazard or row.hazard
         return True
 
     def publish(self, life: Life, change: FaultChange) -> None:
@@ -388,8 +396,8 @@ class Oracle:
             state=state,
             grade=life.grade,
             grade_reason=life.reason,
-            hazard=row.hazard,
-            kind=row.kind,
+            hazard=life.hazard,
+            kind=life.kind,
             code=code,
             title=row.title,
             remedy=row.remedy,

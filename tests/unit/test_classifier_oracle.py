@@ -27,15 +27,21 @@ def row(code: str, grade: Any, **fields: Any) -> Row:
     return Row(code=code, grade=grade, **(known | fields))
 
 
+# What is graver may be no hazard, and a hazard may be of no higher grade.
+BY_LEVEL = {
+    ("v", "info"): row("v", "A", level="info"),
+    ("v", "fault"): row("v", "B", kind="fire", hazard=True),
+}
 # The last is of no row: B, and D at level info.
 ROWS = (
     row("x.1", "A", hazard=True),
     row("x.2", "C", off_delay_s=30),
     row("y", "D", on_delay_s=5),
     row("w", "B", on_delay_s=60, off_delay_s=300),
+    row("v", "B"),
 )
 CODES = (*(one.code for one in ROWS), "z.unknown")
-CATALOGUE = Catalogue(ROWS, "test")
+CATALOGUE = Catalogue(ROWS, "test", by_level=BY_LEVEL)
 
 GAPS_MS = (0, 500, 5_000, 5_000, 20_000, 30_000, 61_000, 6 * MINUTE_MS, 16 * MINUTE_MS)
 
@@ -65,7 +71,7 @@ def words(draw: st.DrawFn, codes: list[str]) -> Edge | Snapshot:
             st.builds(
                 Part,
                 st.just("bms/rack-1"),
-                st.sampled_from([None, (), ("x",), ("y", "z", "w"), ("x.1",)]),
+                st.sampled_from([None, (), ("x",), ("y", "z", "w", "v"), ("x.1",)]),
                 st.lists(st.builds(Active, st.sampled_from(codes), levels), max_size=3).map(tuple),
             ),
             max_size=2,
