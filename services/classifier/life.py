@@ -90,14 +90,17 @@ def confirm(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn
 def count_late(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     """History: a raise counts, but the newer word stands.
 
-    A raise that its own clear overtook is told as what it is by now: a fault that has cleared.
+    A raise that its own clear overtook, or a snapshot without it, is told as what it is by now: a fault that
+    has cleared.
     """
-    if condition is None or not edge.raised:
+    if not edge.raised:
         return Turn("late")
-    if condition.is_word_only:
+    if condition is None or condition.is_word_only:
         if rules.on_delay(rules.catalogue.look_up(edge.code, edge.level)):
             return Turn("late")  # nobody knows whether it stood long enough
-        past = replace(make_condition(edge, rules), boot=condition.boot, seq=condition.seq)
+        past = make_condition(edge, rules)
+        if condition is not None:
+            past = replace(past, boot=condition.boot, seq=condition.seq)
         return tell_gone(past, edge.receipt_ms, now_ms, rules)
     if not condition.stands:
         return Turn("late")

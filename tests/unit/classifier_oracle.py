@@ -299,13 +299,13 @@ class Oracle:
 
     def count_late(self, life: Life | None, word: Word) -> None:
         """An older word: a raise counts, no more."""
-        if life is None or not word.raised:
+        if not word.raised:
             return
-        if life.cleared is not None and not life.revision:
+        if life is None or (life.cleared is not None and not life.revision):
             if self.row(word.key[2], word.level).on_delay_s:
                 return
-            # Its own clear overtook it: it is a fault that has cleared.
-            place = life.place
+            # Its own clear overtook it, or a snapshot: it is a fault that has cleared.
+            place = word.place if life is None else life.place
             life = self.begin(word)
             life.place = place
             self.clear(life, word.receipt, self.now)

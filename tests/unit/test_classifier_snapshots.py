@@ -109,6 +109,16 @@ def test_very_many_faults_of_snapshots_are_spread_over_batches() -> None:
     assert desk.partition.stage().follow_clock(NOON_MS)
 
 
+def test_a_raise_that_a_snapshot_without_it_overtook_is_a_fault_that_has_cleared() -> None:
+    desk = Desk()
+    assert desk.hear(snapshot(1, part(None), boot="b", seq=11)) == []
+    (fault,) = desk.hear(edge(2, boot="b", seq=10, receipt_ms=NOON_MS + 1000))
+    assert (fault.change, fault.state, fault.revision) == ("opened", "cleared", 1)
+    assert desk.standing() == set()
+    later = edge(3, boot="b", seq=12, receipt_ms=NOON_MS + 2000)
+    assert changes(desk.hear(later)) == ["reopened"]
+
+
 def test_state_of_before_there_were_snapshots_is_read() -> None:
     assert decode_emu(encode([[], []])) == Emu()
 
