@@ -60,8 +60,7 @@ def fall(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> 
     if condition is None and edge.seq is None:
         return Turn("nothing")
     if condition is None or condition.is_word_only:
-        word = set_gone(make_condition(edge, rules), edge.receipt_ms, now_ms)
-        return Turn("nothing", word)
+        return Turn("nothing", _remember_gone(condition, edge, now_ms, rules))
     if not condition.is_raised:
         return Turn("nothing", replace(condition, boot=edge.boot, seq=edge.seq))
     return _go(condition, edge, now_ms, rules)
@@ -161,6 +160,15 @@ def _tell_graver(condition: Condition, level: str | None, now_ms: int, rules: Ru
     if due_ms <= now_ms:
         return tell_risen(condition, now_ms, rules)
     return Turn("held", replace(condition, ripe_at_ms=min(condition.ripe_at_ms, due_ms)))
+
+
+def _remember_gone(word: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Condition:
+    """The word that it has gone, for a reopen window or half a one more: it ends later only now and then."""
+    gone_ms = max(edge.receipt_ms, now_ms)
+    if word is not None and (word.closes_at_ms or 0) >= gone_ms + REOPEN_WINDOW_MS:
+        return replace(word, boot=edge.boot, seq=edge.seq)
+    word = set_gone(make_condition(edge, rules), edge.receipt_ms, now_ms)
+    return replace(word, closes_at_ms=gone_ms + REOPEN_WINDOW_MS + REOPEN_WINDOW_MS // 2)
 
 
 def _go(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:

@@ -36,6 +36,8 @@ _NEW_EMU = Emu()
 # faults: 5,000 of them are some 0.1 s of the event loop and a transaction of ordinary size.
 MAX_FAULTS = 5_000
 URGENT_GRADES = ("A", "B")
+# Wake-ups that hold no longer are thrown out where they are more than those that hold, and than this.
+MAX_STALE_WAKE_UPS = 10_000
 # These are told late on purpose: nobody waits for them.
 UNHURRIED = ("repeated", "closed")
 
@@ -75,7 +77,7 @@ class Partition:
         """Rebuild what is derived."""
         for condition in self.conditions:
             self.open_by_grade[condition.grade] += condition.is_open
-            self.wake_at(condition)
+        self._list_wake_ups()
 
     def stage(self) -> "Batch":
         """A new batch on top of this state; drop it or `apply` it."""
@@ -92,6 +94,8 @@ class Partition:
         batch.conditions.apply()
         self.emus.update(batch.emus)
         self.meta = batch.meta
+        if len(self._wake_ups) > 2 * len(self.conditions) + MAX_STALE_WAKE_UPS:
+            self._list_wake_ups()
 
     @property
     def wake_ups(self) -> int:
@@ -102,6 +106,15 @@ class Partition:
         """Remember when the condition is to be woken; an entry that no longer holds is passed over."""
         if condition.wake_at_ms is not None:
             heapq.heappush(self._wake_ups, (condition.wake_at_ms, condition.key))
+
+    def _list_wake_ups(self) -> None:
+        """Those of all conditions, and no others."""
+        self._wake_ups = [
+            (condition.wake_at_ms, condition.key)
+            for condition in self.conditions
+            if condition.wake_at_ms is not None
+        ]
+        heapq.heapify(self._wake_ups)
 
     def next_wake_up(self, until_ms: int) -> tuple[int, ConditionKey] | None:
         """The first wake-up, its time and whose, if it is due by `until_ms`; taken off the list."""

@@ -265,7 +265,7 @@ class Oracle:
     def fall(self, life: Life | None, word: Word) -> None:
         if life is None or (life.cleared is not None and not life.revision):
             if life is not None or word.place is not None:
-                self.clear(self.begin(word), word.receipt, self.now)
+                self.remember_gone(life, word)
             return
         life.place = word.place
         if not self.is_raised(life):
@@ -287,6 +287,16 @@ class Oracle:
         else:
             self.clear(life, word.receipt, self.now)
             self.publish(life, "cleared" if life.revision else "opened")
+
+    def remember_gone(self, life: Life | None, word: Word) -> None:
+        """For 22.5 minutes, anew where fewer than 15 of them are left."""
+        since = max(word.receipt, self.now)
+        if life is not None and (life.closing_due or 0) - since >= WINDOW:
+            life.place = word.place
+            return
+        life = self.begin(word)
+        self.clear(life, word.receipt, self.now)
+        life.closing_due = since + WINDOW + WINDOW // 2
 
     def confirm(self, life: Life, word: Word) -> None:
         """A snapshot names what stands: only a graver level is news."""

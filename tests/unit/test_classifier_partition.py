@@ -134,6 +134,36 @@ def test_repeats_leave_no_trace_in_the_list_of_wake_ups() -> None:
     assert desk.partition.wake_ups <= 2
 
 
+def test_numbered_clears_of_nothing_leave_no_trace_in_the_list_of_wake_ups() -> None:
+    desk = Desk()
+    for number in range(1000):
+        word = edge(number, boot="b", seq=number, raised=False, receipt_ms=NOON_MS + number)
+        desk.hear(word)
+    assert desk.partition.wake_ups <= 2
+
+
+@pytest.mark.parametrize("minutes", [1, 8, 14])
+def test_the_newest_numbered_clear_is_remembered_for_the_reopen_window(minutes: int) -> None:
+    desk = Desk()
+    desk.hear(edge(1, boot="b", seq=4, raised=False))
+    newest_ms = NOON_MS + minutes * MINUTE_MS
+    desk.hear(edge(2, boot="b", seq=6, raised=False, receipt_ms=newest_ms))
+    late = edge(3, boot="b", seq=5, receipt_ms=newest_ms + REOPEN_WINDOW_MS - 1)
+    (fault,) = desk.hear(late)
+    assert (fault.change, fault.state) == ("opened", "cleared")
+
+
+def test_wake_ups_that_hold_no_longer_are_thrown_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.classifier.partition.MAX_STALE_WAKE_UPS", 10)
+    desk = Desk()
+    for number in range(1000):
+        receipt_ms = NOON_MS + number * 10
+        desk.hear(edge(number, raised=number % 2 == 0, receipt_ms=receipt_ms))
+    assert desk.partition.wake_ups <= 12
+    told = desk.hear(until_ms=NOON_MS + HOUR_MS)
+    assert told[-1].change == "closed"
+
+
 def test_very_many_wake_ups_are_spread_over_batches_and_none_is_lost() -> None:
     count = 2 * MAX_FAULTS + 10
     desk = Desk()
@@ -180,7 +210,7 @@ def test_a_clear_of_nothing_is_forgotten_after_the_reopen_window_and_was_no_faul
     desk.hear(edge(1, boot="b", seq=6, raised=False))
     desk.hear(edge(2, code="unnumbered", raised=False))
     assert len(desk.partition.conditions) == 1
-    assert desk.hear(until_ms=NOON_MS + REOPEN_WINDOW_MS) == []
+    assert desk.hear(until_ms=NOON_MS + 2 * REOPEN_WINDOW_MS) == []
     assert len(desk.partition.conditions) == 0
     assert set(desk.partition.open_by_grade.values()) == {0}
 
