@@ -1,3 +1,9 @@
-from deploy.cli.main import app
+import sys
 
-app(prog_name="bakvakt")
+from deploy.cli.main import app
+from deploy.local.state import BrokenState
+
+try:
+    app(prog_name="bakvakt")
+except BrokenState as error:
+    sys.exit(str(error))

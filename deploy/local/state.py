@@ -68,6 +68,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         return [child for child in self.children if child.process and child.process.is_alive()]
 
 
+class BrokenState(Exception):
+    """The file of the state is cut off, or nobody's; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class StateDirectory:
     path: Path
@@ -94,11 +98,16 @@ class StateDirectory:
         return self.path / "logs" / f"{name}.log"
 
     def read(self) -> State | None:
-        """The state as last written; None if nothing runs and nothing was left."""
+        """The state as last written; None if nothing runs and nothing was left. Raises BrokenState."""
         try:
             return msgspec.json.decode(self._state_file.read_bytes(), type=State)
         except FileNotFoundError:
             return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BrokenState(
+                f"{self._state_file} does not say what runs here: {error}. End what an earlier `up` may have "
+                "left running, remove that file, and try again."
+            ) from error
 
     def write(self, state: State) -> None:
         """Replace the state at once: a reader sees the old one or the new one, whole."""

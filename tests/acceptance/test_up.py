@@ -186,6 +186,17 @@ def test_down_ends_what_a_killed_up_has_left(bakvakt: Bakvakt) -> None:
     assert not any(process.is_alive() for process in processes)
 
 
+@pytest.mark.parametrize("command", ["status", "cases", "down"])
+def test_a_state_that_is_cut_off_is_told_with_what_to_do(bakvakt: Bakvakt, command: str) -> None:
+    file = bakvakt.state_directory.path / "run/state.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b'{"boot')
+    refused = bakvakt(command)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"{file} does not say what runs here: ")
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.parametrize("option", [("--rate", "0"), ("--rate", "-1"), ("--emus", "0")])
 def test_a_fleet_that_cannot_be_is_refused(bakvakt: Bakvakt, option: tuple[str, str]) -> None:
     refused = bakvakt("up", "--detach", *option)
