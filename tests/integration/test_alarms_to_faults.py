@@ -20,6 +20,7 @@ from services.ingest.main import build as build_ingest
 from shared.catalogue import load_catalogue
 from shared.documents.internal import decode_internal
 from shared.errors import ConfigError
+from shared.failures import MOST_IN_WINDOW
 from shared.kafka.partition import partition_of
 from shared.kafka.topics import Topics, apply_topics
 from shared.policy import load_policy
@@ -223,7 +224,9 @@ async def test_a_rule_that_fails_again_and_again_stops_the_partition_and_loses_n
         async with running(stage.ingest(), classifier):
             await stage.send(alarms)
             await until(classifier.not_ready)
-        assert await read_topic(stage.kafka, stage.topics.dead_letters) == []
+        # Below the limit they are judged by the catalogue alone, however the stream is cut into batches.
+        letters = await read_topic(stage.kafka, stage.topics.dead_letters)
+        assert len(letters) <= MOST_IN_WINDOW
     async with running(stage.classifier()):
         await until(lambda: _count(stage, 150))
 
