@@ -27,7 +27,7 @@ from tests.kafka_log import Record, documents, read_topic
 from tests.unit.simulated_reports import Reader, reports_in
 
 PARTITIONS = 3
-SENT = re.compile(r"Sent to \S+ of \S+: ([\d,]+) alarms in ([\d,]+) records")
+SENT = re.compile(r"Sent to \S+ of \S+: ([\d,]+) alarms? in ([\d,]+) records?")
 
 
 def start(kafka: str, *arguments: object) -> "subprocess.Popen[str]":
