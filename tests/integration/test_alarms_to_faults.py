@@ -211,12 +211,14 @@ async def test_a_coordinator_that_does_not_know_the_offset_yet_is_asked_again(
     assert len(await read_topic(stage.kafka, stage.topics.alarms)) == 2
 
 
+def fail(*_: object) -> None:
+    """As a rule with a bug."""
+    raise ZeroDivisionError
+
+
 async def test_a_rule_that_fails_again_and_again_stops_the_partition_and_loses_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError
-
     alarms = [report(1, emu_id=f"emu-{number}") for number in range(150)]
     with monkeypatch.context() as broken:
         broken.setattr("services.classifier.partition.judge_edge", fail)
@@ -235,10 +237,6 @@ async def test_a_record_on_which_a_rule_fails_is_judged_by_its_catalogue_grade_a
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fault and the dead letter are one transaction; the next record is judged as ever."""
-
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError
-
     async with running(stage.ingest(), stage.classifier()):
         with monkeypatch.context() as broken:
             broken.setattr("services.classifier.partition.judge_edge", fail)
@@ -261,9 +259,6 @@ async def test_a_record_on_which_a_rule_fails_is_judged_by_its_catalogue_grade_a
 async def test_what_cannot_be_judged_even_by_the_catalogue_is_a_dead_letter_alone(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError
-
     async with running(stage.ingest(), stage.classifier()):
         with monkeypatch.context() as broken:
             broken.setattr("services.classifier.partition.judge_edge", fail)

@@ -9,7 +9,7 @@ from services.classifier.rules import Rules
 from services.classifier.state import Condition, Emu
 from shared.catalogue import Catalogue, Row, load_catalogue
 from shared.documents.fault import Fault, Grade
-from shared.documents.internal import Active, Edge, InternalRecord, Part, Snapshot, Source
+from shared.documents.internal import Active, Edge, InternalRecord, Part, Ruling, Snapshot, Source
 from shared.times import from_rfc3339
 
 NOON_MS = from_rfc3339("2026-11-22T12:00:00Z")
@@ -31,6 +31,21 @@ class AtOnce(Rules):
         return 0
 
 
+def row(code: str, grade: Any, **fields: Any) -> Row:
+    """A row of kind `test`, of level `fault`."""
+    known: dict[str, Any] = {
+        "kind": "test",
+        "level": "fault",
+        "component": "emu",
+        "title": code,
+        "meaning": "",
+        "reason": f"{code} is {grade}",
+        "clears_by": "auto",
+        "source": "test",
+    }
+    return Row(code=code, grade=grade, **(known | fields))
+
+
 def edge(offset: int = 0, *, receipt_ms: int = NOON_MS, **fields: Any) -> Edge:
     """A raise of `unknown.code` by EMU `e1` of site `s1`."""
     known: dict[str, Any] = {
@@ -44,6 +59,22 @@ def edge(offset: int = 0, *, receipt_ms: int = NOON_MS, **fields: Any) -> Edge:
         "receipt_ms": receipt_ms,
     }
     return Edge(**(known | fields))
+
+
+def ruling(*, receipt_ms: int = NOON_MS, **fields: Any) -> Ruling:
+    """Ada's clear of what `edge` raises."""
+    known: dict[str, Any] = {
+        "source": Source(0, "dispatch", 0, 1, 0),
+        "emu_id": "e1",
+        "site_id": "s1",
+        "component": "bms/rack-1",
+        "code": "unknown.code",
+        "action": "clear",
+        "by": "Ada",
+        "reason": "sensor exchanged",
+        "receipt_ms": receipt_ms,
+    }
+    return Ruling(**(known | fields))
 
 
 def snapshot(offset: int, *parts: Part, receipt_ms: int = NOON_MS, **fields: Any) -> Snapshot:

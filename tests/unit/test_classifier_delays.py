@@ -7,27 +7,11 @@ import pytest
 
 from services.classifier.config import load_configuration
 from services.classifier.state import REOPEN_WINDOW_MS, Condition, decode_condition, encode
-from shared.catalogue import Catalogue, Row
-from shared.documents.fault import Fault, Grade
-from shared.documents.internal import Ruling, Source
+from shared.catalogue import Catalogue
+from shared.documents.fault import Fault
 from shared.errors import ConfigError
 from shared.times import HOUR_MS, MINUTE_MS, to_rfc3339
-from tests.unit.alarms import HOLDS_MS, NOON_MS, Desk, changes, edge, part, snapshot
-
-
-def row(code: str, grade: Grade, **fields: Any) -> Row:
-    known: dict[str, Any] = {
-        "kind": "test",
-        "level": "fault",
-        "component": "emu",
-        "title": code,
-        "meaning": "",
-        "reason": f"{code} is {grade}",
-        "clears_by": "auto",
-        "source": "test",
-    }
-    return Row(code=code, grade=grade, **(known | fields))
-
+from tests.unit.alarms import HOLDS_MS, NOON_MS, Desk, changes, edge, part, row, ruling, snapshot
 
 ROWS = (
     row("a", "A"),
@@ -191,18 +175,8 @@ def test_what_is_raised_and_gone_by_snapshots_has_the_same_delays(told: Told) ->
 
 def test_a_person_s_word_waits_for_no_delay(told: Told) -> None:
     told.at(0, "lingers")
-    ruling = Ruling(
-        source=Source(0, "dispatch", 0, 1, 0),
-        emu_id="e1",
-        site_id="s1",
-        component="bms/rack-1",
-        code="lingers",
-        action="clear",
-        by="Ada",
-        reason="exchanged",
-        receipt_ms=ms(5),
-    )
-    assert changes(told.hear(ruling)) == ["cleared"]
+    word = ruling(code="lingers", receipt_ms=ms(5))
+    assert changes(told.hear(word)) == ["cleared"]
     assert told.last.cleared_at == to_rfc3339(ms(5))
 
 

@@ -6,26 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shared.catalogue import Catalogue, Row
+from shared.catalogue import Catalogue
 from shared.documents.internal import Active, Edge, Part, Snapshot
 from shared.times import HOUR_MS, MINUTE_MS
-from tests.unit.alarms import HOLDS_MS, NOON_MS, Desk, edge, snapshot
+from tests.unit.alarms import HOLDS_MS, NOON_MS, Desk, edge, row, snapshot
 from tests.unit.classifier_oracle import Oracle
-
-
-def row(code: str, grade: Any, **fields: Any) -> Row:
-    known: dict[str, Any] = {
-        "kind": "test",
-        "level": "fault",
-        "component": "emu",
-        "title": code,
-        "meaning": "",
-        "reason": f"{code} is {grade}",
-        "clears_by": "auto",
-        "source": "test",
-    }
-    return Row(code=code, grade=grade, **(known | fields))
-
 
 # What is graver may be no hazard, and a hazard may be of no higher grade.
 BY_LEVEL = {

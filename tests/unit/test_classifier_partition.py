@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from services.classifier.partition import MAX_FAULTS
 from services.classifier.state import REOPEN_WINDOW_MS
 from shared.documents.fault import Fault
-from shared.documents.internal import Edge, Ruling, Snapshot, Source
+from shared.documents.internal import Edge, Snapshot
 from shared.times import HOUR_MS, MINUTE_MS, to_rfc3339
-from tests.unit.alarms import CATALOGUE, NOON_MS, Desk, changes, edge, part, snapshot
+from tests.unit.alarms import CATALOGUE, NOON_MS, Desk, changes, edge, part, ruling, snapshot
 
 
 def test_ten_reports_of_one_condition_are_one_fault_with_count_10_after_a_minute() -> None:
@@ -230,19 +230,9 @@ def test_an_unknown_code_is_b_and_d_as_information_and_only_rises() -> None:
 def test_a_ruling_clears_a_standing_condition() -> None:
     desk = Desk()
     desk.hear(edge(1))
-    ruling = Ruling(
-        source=Source(0, "dispatch", 0, 1, 0),
-        emu_id="e1",
-        site_id="s1",
-        component="bms/rack-1",
-        code="unknown.code",
-        action="clear",
-        by="Ada",
-        reason="sensor exchanged",
-        receipt_ms=NOON_MS + 1000,
-    )
-    assert changes(desk.hear(ruling)) == ["cleared"]
-    assert changes(desk.hear(ruling)) == []
+    word = ruling(receipt_ms=NOON_MS + 1000)
+    assert changes(desk.hear(word)) == ["cleared"]
+    assert changes(desk.hear(word)) == []
 
 
 def test_a_restart_publishes_nothing() -> None:

@@ -8,7 +8,7 @@ from services.classifier.plain import RULE_FAILED_REASON
 from services.classifier.state import REOPEN_WINDOW_MS
 from shared.catalogue import Catalogue
 from shared.documents.fault import Fault
-from shared.documents.internal import InternalRecord, Ruling, Source
+from shared.documents.internal import InternalRecord
 from tests.unit.alarms import (
     CATALOGUE,
     CODE_A,
@@ -18,6 +18,7 @@ from tests.unit.alarms import (
     changes,
     edge,
     part,
+    ruling,
     snapshot,
 )
 
@@ -90,18 +91,8 @@ def test_a_snapshot_raises_what_it_names_and_clears_what_it_speaks_of_and_does_n
 
 def test_a_person_s_clear_clears(desk: Desk) -> None:
     desk.hear(edge(1))
-    ruling = Ruling(
-        source=Source(0, "dispatch", 0, 1, 0),
-        emu_id="e1",
-        site_id="s1",
-        component="bms/rack-1",
-        code="unknown.code",
-        action="clear",
-        by="Ada",
-        reason="sensor exchanged",
-        receipt_ms=NOON_MS + 1000,
-    )
-    assert changes(failing(desk, ruling)) == ["cleared"]
+    word = ruling(receipt_ms=NOON_MS + 1000)
+    assert changes(failing(desk, word)) == ["cleared"]
 
 
 def test_it_waits_for_nothing_and_ends_what_waits() -> None:

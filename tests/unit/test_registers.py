@@ -9,9 +9,9 @@ from services.classifier.scope import names_over
 from services.ingest.reports import Arrival, read_arrival
 from shared.catalogue import Catalogue, Register
 from shared.documents.fault import Fault
-from shared.documents.internal import Edge, Ruling, Snapshot, Source
+from shared.documents.internal import Edge, Snapshot
 from shared.times import MINUTE_MS, to_rfc3339
-from tests.unit.alarms import CATALOGUE, NOON_MS, Desk, changes, edge
+from tests.unit.alarms import CATALOGUE, NOON_MS, Desk, changes, edge, ruling
 
 ALRM = Register(
     code="sunspec:701.Alrm", reserved=frozenset(range(17, 32)), not_implemented=0xFFFFFFFF
@@ -256,18 +256,8 @@ def test_edges_and_snapshots_speak_of_the_same_condition() -> None:
 def test_what_a_person_clears_stands_again_while_the_device_shows_it() -> None:
     desk = Desk(KNOWN)
     desk.hear(taken_in(1, alrm(1)))
-    ruling = Ruling(
-        source=Source(0, "dispatch", 0, 1, 0),
-        emu_id="e1",
-        site_id="s1",
-        component="pcs-1",
-        code="sunspec:701.Alrm.0",
-        action="clear",
-        by="Ada",
-        reason="reset on the telephone",
-        receipt_ms=NOON_MS + 1,
-    )
-    assert changes(desk.hear(ruling)) == ["cleared"]
+    word = ruling(component="pcs-1", code="sunspec:701.Alrm.0", receipt_ms=NOON_MS + 1)
+    assert changes(desk.hear(word)) == ["cleared"]
     assert changes(desk.hear(taken_in(2, alrm(1), minute=1))) == ["reopened"]
 
 
