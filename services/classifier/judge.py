@@ -20,11 +20,10 @@ from services.classifier.order import (
     remember_source,
     remember_spoken,
 )
-from services.classifier.revisions import Turn, close
+from services.classifier.revisions import Told, Turn, close
 from services.classifier.rules import Rules
 from services.classifier.scope import is_spoken_of, names_spoken_of
 from services.classifier.state import Condition, ConditionName, Emu
-from shared.documents.fault import Fault
 from shared.documents.internal import Active, Edge, Ruling, Snapshot
 
 
@@ -37,7 +36,7 @@ class Outcome(NamedTuple):
     """None: unchanged."""
     conditions: tuple[Condition, ...] = ()
     """Those that changed."""
-    faults: tuple[Fault, ...] = ()
+    told: tuple[Told, ...] = ()
     """The revisions to publish, in order."""
     forget: bool = False
     """The condition that was woken is over."""
@@ -80,7 +79,7 @@ def judge_snapshot(
         return Outcome("duplicate", heard)
     heard = remember_spoken(remember_report(heard, snapshot), snapshot)
     changed: dict[ConditionName, Condition] = {}
-    faults: list[Fault] = []
+    told: list[Told] = []
     late, too_short = False, 0
     for edge in _edges_of(snapshot, conditions, rules):
         name = (edge.component, edge.code)
@@ -95,9 +94,9 @@ def judge_snapshot(
         if turn.condition is not None:
             changed[name] = turn.condition
         too_short += turn.verdict == "too_short"
-        faults += turn.faults
-    verdict = "changed" if faults else "late" if late else "nothing"
-    return Outcome(verdict, heard, tuple(changed.values()), tuple(faults), too_short=too_short)
+        told += turn.told
+    verdict = "changed" if told else "late" if late else "nothing"
+    return Outcome(verdict, heard, tuple(changed.values()), tuple(told), too_short=too_short)
 
 
 def judge_ruling(
@@ -117,13 +116,13 @@ def wake(condition: Condition, now_ms: int, rules: Rules) -> Outcome:
     if not condition.is_over:
         return _sum_up(None, go_on(condition, now_ms, rules))
     turn = close(condition, now_ms, rules)
-    return Outcome(turn.verdict, faults=turn.faults, forget=True)
+    return Outcome(turn.verdict, told=turn.told, forget=True)
 
 
 def _sum_up(emu: Emu | None, turn: Turn) -> Outcome:
     conditions = () if turn.condition is None else (turn.condition,)
     too_short = int(turn.verdict == "too_short")
-    return Outcome(turn.verdict, emu, conditions, turn.faults, too_short=too_short)
+    return Outcome(turn.verdict, emu, conditions, turn.told, too_short=too_short)
 
 
 def _edges_of(

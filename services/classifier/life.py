@@ -48,7 +48,7 @@ def rise(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> 
             turn = _tell_repeat(back, known, edge, now_ms, rules)
         else:
             turn = _tell_or_hold(regrade(back, edge.level, rules.catalogue), now_ms, rules)
-    return turn._replace(faults=settled.faults + turn.faults)
+    return turn._replace(told=settled.told + turn.told)
 
 
 def fall(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
@@ -182,9 +182,9 @@ def _go(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     if gone.stands:
         return _leave(gone, row, edge.receipt_ms, now_ms, rules)
     # It came back for long enough by the receipts, though not yet by the task's time.
-    told = tell_risen(gone, now_ms, rules)
-    turn = _leave(told.condition or gone, row, edge.receipt_ms, now_ms, rules)
-    return turn._replace(faults=told.faults + turn.faults)
+    risen = tell_risen(gone, now_ms, rules)
+    turn = _leave(risen.condition or gone, row, edge.receipt_ms, now_ms, rules)
+    return turn._replace(told=risen.told + turn.told)
 
 
 def _leave(condition: Condition, row: Row, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:
@@ -207,7 +207,7 @@ def _settle(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) ->
     cleared_at_ms = condition.cleared_at_ms
     if cleared_at_ms is not None and receipt_ms - cleared_at_ms >= REOPEN_WINDOW_MS:
         closed = close(condition, now_ms, rules)
-        return Turn("closed", None, turn.faults + closed.faults)
+        return Turn("closed", None, turn.told + closed.told)
     return turn
 
 

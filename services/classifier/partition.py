@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from services.classifier.conditions import ChangedConditions, Conditions
+from services.classifier.fault import make_fault
 from services.classifier.judge import Outcome, judge_edge, judge_ruling, judge_snapshot, wake
 from services.classifier.plain import judge_plainly
 from services.classifier.rules import Rules
@@ -152,13 +153,13 @@ class Batch:
 
         All or nothing: where a rule raises, no part of the record's outcome is staged.
         """
-        self._take_all(record, self._judge(record))
+        self._take(record.emu_id, self._judge(record))
 
     def judge_plainly(self, record: InternalRecord) -> None:
         """As `judge`, where a rule of it raises: by the catalogue's grade, without rules."""
         emu, conditions = self._emu(record.emu_id), self.conditions.of(record.emu_id)
         outcome = judge_plainly(emu, conditions, record, self.meta.now_ms, self._rules.catalogue)
-        self._take_all(record, outcome)
+        self._take(record.emu_id, outcome)
 
     def follow_clock(self, now_ms: int) -> bool:
         """Move the task's time to `now_ms`, never back, and wake what is due on the way, in order.
@@ -182,7 +183,7 @@ class Batch:
             outcome = wake(condition, self.meta.now_ms, self._rules)
             if outcome.forget:
                 self.conditions.remove(key)
-            self._take(outcome)
+            self._take(condition.emu_id, outcome)
         self._move_time(now_ms)
         return True
 
@@ -216,16 +217,19 @@ class Batch:
     def _emu(self, emu_id: str) -> Emu:
         return self.emus.get(emu_id) or self._partition.emus.get(emu_id, _NEW_EMU)
 
-    def _take_all(self, record: InternalRecord, outcome: Outcome) -> None:
-        self._take(outcome)
+    def _take(self, emu_id: str, outcome: Outcome) -> None:
+        """What came of a record of the EMU, or of a wake-up."""
+        emu = outcome.emu or self._emu(emu_id)
+        faults = [
+            make_fault(change, condition, emu, self._rules.catalogue)
+            for change, condition in outcome.told
+        ]
         if outcome.emu is not None:
-            self.emus[record.emu_id] = outcome.emu
-
-    def _take(self, outcome: Outcome) -> None:
+            self.emus[emu_id] = outcome.emu
         self.verdicts[outcome.verdict] += 1
         self.too_short += outcome.too_short
-        for fault in outcome.faults:
-            self.faults.append(fault)
+        self.faults += faults
+        for fault in faults:
             if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:
                 self.urgent = True
         for condition in outcome.conditions:

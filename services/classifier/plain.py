@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from services.classifier.grading import is_graver, regrade
 from services.classifier.judge import Outcome
 from services.classifier.order import is_redelivered, remember_source
-from services.classifier.revisions import make_revision, set_gone
+from services.classifier.revisions import Told, make_revision, set_gone
 from services.classifier.scope import is_spoken_of, names_spoken_of
 from services.classifier.state import Condition, ConditionName, Emu
 from shared.catalogue import Catalogue
-from shared.documents.fault import Fault, FaultChange
+from shared.documents.fault import FaultChange
 from shared.documents.ids import make_id
 from shared.documents.internal import Edge, InternalRecord, Snapshot
 
@@ -43,21 +43,19 @@ def judge_plainly(
     if is_redelivered(emu, record.source):
         return Outcome("redelivered")
     changed: dict[ConditionName, Condition] = {}
-    faults: list[Fault] = []
+    told: list[Told] = []
     for word in _words(record, conditions):
         before = changed.get(word.name) or conditions.get(word.name)
-        told = _apply(word, before, record.receipt_ms, now_ms, catalogue)
-        if told is None:
+        applied = _apply(word, before, record.receipt_ms, now_ms, catalogue)
+        if applied is None:
             continue
-        change, condition = told
-        if change is None:
-            changed[word.name] = condition
-            continue
-        condition, fault = make_revision(change, condition, now_ms, catalogue)
+        change, condition = applied
+        if change is not None:
+            condition = make_revision(condition, now_ms, catalogue)
+            told.append((change, condition))
         changed[word.name] = condition
-        faults.append(fault)
     heard = remember_source(emu, record.source)
-    return Outcome("rule_failed", heard, tuple(changed.values()), tuple(faults))
+    return Outcome("rule_failed", heard, tuple(changed.values()), tuple(told))
 
 
 def _words(

@@ -1,4 +1,4 @@
-"""Revisions of a condition's fault: when they are told, and what stands in them. Pure."""
+"""Revisions of a condition's fault: when they are told. Pure."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,18 @@ from msgspec.structs import replace
 from services.classifier.grading import keep
 from services.classifier.rules import Rules
 from services.classifier.state import REOPEN_WINDOW_MS, Condition
-from shared.catalogue import Catalogue, Row
-from shared.documents.fault import Fault, FaultChange, FaultSource
+from shared.catalogue import Catalogue
+from shared.documents.fault import FaultChange
 from shared.documents.ids import make_id
 from shared.documents.internal import Edge
-from shared.times import MINUTE_MS, to_rfc3339
+from shared.times import MINUTE_MS
 
 # Repeats that go on are told after 1, 5, 15, 60 minutes, and then each hour.
 TRAILING_MS = (1 * MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS, 60 * MINUTE_MS)
+
+
+Told = tuple[FaultChange, Condition]
+"""A revision to publish: what it tells, and the condition as it is by then (fault.make_fault)."""
 
 
 class Turn(NamedTuple):
@@ -24,7 +28,7 @@ class Turn(NamedTuple):
     """The change that is told, or one word for none: held, too_short, leaving, repeat, late, nothing."""
     condition: Condition | None = None
     """None: as it was."""
-    faults: tuple[Fault, ...] = ()
+    told: tuple[Told, ...] = ()
     """The revisions to publish, in order."""
 
 
@@ -67,22 +71,18 @@ def make_condition(edge: Edge, rules: Rules) -> Condition:
 
 def publish(change: FaultChange, condition: Condition, now_ms: int, rules: Rules) -> Turn:
     """The next revision; a trailing one that waits is not needed any more."""
-    condition, fault = make_revision(change, condition, now_ms, rules.catalogue)
-    return Turn(change, condition, (fault,))
+    condition = make_revision(condition, now_ms, rules.catalogue)
+    return Turn(change, condition, ((change, condition),))
 
 
-def make_revision(
-    change: FaultChange, condition: Condition, now_ms: int, catalogue: Catalogue
-) -> tuple[Condition, Fault]:
-    """The condition with its next revision, and the document of it."""
-    row = catalogue.look_up(condition.code, condition.level)
-    condition = replace(
-        keep(condition, row),
+def make_revision(condition: Condition, now_ms: int, catalogue: Catalogue) -> Condition:
+    """The condition with its next revision."""
+    return replace(
+        keep(condition, catalogue.look_up(condition.code, condition.level)),
         revision=condition.revision + 1,
         published_ms=now_ms,
         publish_at_ms=None,
     )
-    return condition, _make_fault(change, condition, row, catalogue.version)
 
 
 def tell_risen(condition: Condition, now_ms: int, rules: Rules) -> Turn:
@@ -125,37 +125,3 @@ def close(condition: Condition, now_ms: int, rules: Rules) -> Turn:
     if condition.is_word_only:
         return Turn("nothing")
     return publish("closed", condition, now_ms, rules)
-
-
-def _make_fault(change: FaultChange, condition: Condition, row: Row, version: str) -> Fault:
-    """The document of the condition's newest revision."""
-    cleared_at_ms = condition.cleared_at_ms
-    return Fault(
-        fault_id=condition.fault_id,
-        revision=condition.revision,
-        change=change,
-        state="open" if cleared_at_ms is None else "closed" if change == "closed" else "cleared",
-        grade=condition.grade,
-        grade_reason=condition.grade_reason,
-        hazard=condition.hazard,
-        kind=condition.kind or row.kind,
-        code=condition.code,
-        title=row.title,
-        remedy=row.remedy,
-        emu_id=condition.emu_id,
-        component=condition.component,
-        site_id=condition.site_id,
-        model=condition.model,
-        firmware=condition.firmware,
-        raised_at=to_rfc3339(condition.raised_at_ms),
-        opened_at=to_rfc3339(condition.opened_at_ms),
-        clocks_from=to_rfc3339(condition.opened_at_ms),
-        last_at=to_rfc3339(condition.last_at_ms),
-        cleared_at=None if cleared_at_ms is None else to_rfc3339(cleared_at_ms),
-        count=condition.count,
-        flaps=condition.flaps,
-        catalogue=version,
-        source=FaultSource(
-            condition.source.topic, condition.source.partition, condition.source.offset
-        ),
-    )

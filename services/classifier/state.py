@@ -5,6 +5,7 @@ Keys of the changelog: `c` + EMU, component, code (a condition); `e` + EMU (what
 """
 
 import msgspec
+from msgspec.structs import replace
 
 from shared.documents.fault import Grade
 from shared.documents.internal import Source
@@ -48,6 +49,18 @@ class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sources: tuple[Source, ...] = ()
     boots: tuple[Boot, ...] = ()
     spoken: tuple[Spoken, ...] = ()
+
+
+class Marks(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What few conditions have: the others take no room for it."""
+
+    stale: bool = False
+    """Nobody knows whether it still stands: its EMU went silent, or input was lost."""
+    clocks_from_ms: int | None = None
+    """From when the clocks run, where the fault was held back; None: from its opening."""
+
+
+NO_MARKS = Marks()
 
 
 class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=False):
@@ -98,6 +111,8 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     """The one it was told with; None: remembered before this was kept."""
     hazard: bool = False
     """Whether it ever was one, since it opened."""
+    marks: Marks | None = None
+    """None: NO_MARKS. Change them by `with_marks`."""
 
     @property
     def key(self) -> ConditionKey:
@@ -149,6 +164,11 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
             if at_ms is not None and (due_ms is None or at_ms < due_ms):
                 due_ms = at_ms
         return due_ms
+
+
+def with_marks(condition: Condition, marks: Marks) -> Condition:
+    """The condition with these, whatever it had."""
+    return replace(condition, marks=None if marks == NO_MARKS else marks)
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):

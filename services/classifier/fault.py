@@ -1,0 +1,44 @@
+"""The Fault document: made here and nowhere else, of a condition and its EMU. Pure."""
+
+from services.classifier.state import NO_MARKS, Condition, Emu
+from shared.catalogue import Catalogue
+from shared.documents.fault import Fault, FaultChange, FaultSource
+from shared.times import to_rfc3339
+
+
+def make_fault(change: FaultChange, condition: Condition, emu: Emu, catalogue: Catalogue) -> Fault:
+    """The document of the condition's newest revision; `emu` as it is by then."""
+    row = catalogue.look_up(condition.code, condition.level)
+    marks, source = condition.marks or NO_MARKS, condition.source
+    cleared_at_ms = condition.cleared_at_ms
+    opened_at = clocks_from = to_rfc3339(condition.opened_at_ms)
+    if marks.clocks_from_ms is not None:
+        clocks_from = to_rfc3339(marks.clocks_from_ms)
+    return Fault(
+        fault_id=condition.fault_id,
+        revision=condition.revision,
+        change=change,
+        state="open" if cleared_at_ms is None else "closed" if change == "closed" else "cleared",
+        stale=marks.stale,
+        grade=condition.grade,
+        grade_reason=condition.grade_reason,
+        hazard=condition.hazard,
+        kind=condition.kind or row.kind,
+        code=condition.code,
+        title=row.title,
+        remedy=row.remedy,
+        emu_id=condition.emu_id,
+        component=condition.component,
+        site_id=condition.site_id,
+        model=condition.model,
+        firmware=condition.firmware,
+        raised_at=to_rfc3339(condition.raised_at_ms),
+        opened_at=opened_at,
+        clocks_from=clocks_from,
+        last_at=to_rfc3339(condition.last_at_ms),
+        cleared_at=None if cleared_at_ms is None else to_rfc3339(cleared_at_ms),
+        count=condition.count,
+        flaps=condition.flaps,
+        catalogue=catalogue.version,
+        source=FaultSource(source.topic, source.partition, source.offset),
+    )
