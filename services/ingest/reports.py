@@ -1,16 +1,17 @@
 """From a Kafka record of the input topic to internal records and dead letters. Pure: no I/O, no clock."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.catalogue import Catalogue, Registers
+from services.ingest.parts import MAX_STANDING_OF_VALUE, read_active, read_words
+from shared.catalogue import Catalogue
 from shared.documents.dead_letter import DeadLetter, make_dead_letter, make_part_letter
-from shared.documents.internal import Active, Edge, Part, Snapshot, Source, encode_internal
+from shared.documents.internal import Edge, Part, Snapshot, Source, encode_internal
 from shared.documents.report import (
     AlarmReport,
     RegistersReport,
-    RegisterWord,
     Report,
+    SnapshotReport,
     decode_report,
     split_value,
 )
@@ -21,11 +22,6 @@ from shared.times import MINUTE_MS, datetime_to_ms, from_rfc3339
 # devices: clocks start at 1970 or 2012 until NTP answers.
 MAX_AHEAD_MS = 5 * MINUTE_MS
 EARLIEST_MS = from_rfc3339("2020-01-01T00:00:00Z")
-# Two bits of each of a report's 1,000 registers: more stands in no device that works, and the classifier
-# judges so many in a third of the time for which its event loop may stand still.
-MAX_STANDING = 2_000
-# Ten such reports. A value of 1 MiB has room for a million set bits.
-MAX_STANDING_OF_VALUE = 20_000
 # 2,000 codes of some 128 bytes.
 MAX_SNAPSHOT_BYTES = 256 * 1024
 
@@ -97,10 +93,15 @@ def _make_record(
     """`room`: so many codes more may stand by the value's reports. Raises RecordError."""
     report = decode_report(raw)
     source = Source(arrival.generation, arrival.topic, arrival.partition, arrival.offset, index)
-    if isinstance(report, AlarmReport):
-        return _make_edge(report, source, arrival.receipt_ms)
-    parts = tuple(_read_words(report.registers, catalogue.registers, room))
-    return _make_snapshot(report, parts, source, arrival.receipt_ms)
+    match report:
+        case AlarmReport():
+            return _make_edge(report, source, arrival.receipt_ms)
+        case SnapshotReport():
+            parts = read_active(report, catalogue, room)
+            return _make_snapshot(report, parts, source, arrival.receipt_ms, "$.active")
+        case RegistersReport():
+            parts = tuple(read_words(report.registers, catalogue.registers, room))
+            return _make_snapshot(report, parts, source, arrival.receipt_ms, "$.registers")
 
 
 def _make_edge(alarm: AlarmReport, source: Source, receipt_ms: int) -> Edge:
@@ -128,8 +129,9 @@ def _make_edge(alarm: AlarmReport, source: Source, receipt_ms: int) -> Edge:
 
 
 def _make_snapshot(
-    report: RegistersReport, parts: tuple[Part, ...], source: Source, receipt_ms: int
+    report: Report, parts: tuple[Part, ...], source: Source, receipt_ms: int, where: str
 ) -> Snapshot:
+    """`where` in the report the parts come from."""
     at_ms, trusted = _judge_clock(report, receipt_ms)
     snapshot = Snapshot(
         source=source,
@@ -149,53 +151,16 @@ def _make_snapshot(
     if size_bytes > MAX_SNAPSHOT_BYTES:
         raise RecordError(
             "too_large",
-            f"what stands by these registers takes {size_bytes} bytes; "
-            f"at most {MAX_SNAPSHOT_BYTES} are taken - at `$.registers`",
+            f"what stands by this report takes {size_bytes} bytes; "
+            f"at most {MAX_SNAPSHOT_BYTES} are taken - at `{where}`",
         )
     return snapshot
 
 
-def _read_words(words: Iterable[RegisterWord], registers: Registers, room: int) -> Iterator[Part]:
-    """Ends with a RecordError at the first word that is too much, whatever comes behind it."""
-    standing = 0
-    for word in words:
-        part = _read_word(word, registers)
-        if part is None:
-            continue
-        standing += len(part.active)
-        if standing > MAX_STANDING:
-            raise RecordError(
-                "too_many",
-                f"more than {MAX_STANDING} codes stand by these registers; "
-                f"at most {MAX_STANDING} are taken of one report - at `$.registers`",
-            )
-        if standing > room:
-            raise RecordError(
-                "too_many",
-                f"with this report more than {MAX_STANDING_OF_VALUE} codes stand by the reports of one "
-                "Kafka value; send them in several - at `$.registers`",
-            )
-        yield part
-
-
-def _read_word(word: RegisterWord, registers: Registers) -> Part | None:
-    """None: the word says nothing.
-
-    The scope holds the register's raw name as well: what stood under it before the catalogue had the
-    register is no longer named, and so ends with this part.
-    """
-    model = str(word.model)
-    register = registers.find(model, word.point)
-    standing = register.read(word.bits)
-    if standing is None:
-        return None
-    raw_name = f"{model}.{word.point}"
-    scope = (register.code,) if register.code == raw_name else (register.code, raw_name)
-    return Part(word.component, scope, tuple(Active(code, level) for code, level in standing))
-
-
 def _judge_clock(report: Report, receipt_ms: int) -> tuple[int, bool]:
     """When it happened, and whether the device's clock is trusted; the receipt stands in where it is not."""
+    if report.at.utcoffset() is None:  # the time of some zone, and nobody knows of which
+        return receipt_ms, False
     at_ms = datetime_to_ms(report.at)
     trusted = EARLIEST_MS <= at_ms <= receipt_ms + MAX_AHEAD_MS
     return (at_ms if trusted else receipt_ms), trusted

@@ -24,7 +24,8 @@ class Report(msgspec.Struct, tag_field="type", kw_only=True, frozen=True, gc=Fal
     """What every report says of its EMU and of itself."""
 
     emu_id: Identifier
-    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    at: datetime
+    """Without an offset from UTC it is no moment: the receipt stands in."""
     site_id: Identifier | None = None
     boot: Identifier | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
@@ -64,16 +65,40 @@ class RegistersReport(Report, tag="registers", kw_only=True, frozen=True, gc=Fal
     registers: Annotated[tuple[RegisterWord, ...], msgspec.Meta(max_length=MAX_REGISTERS)]
 
 
+class ActiveCode(msgspec.Struct, kw_only=True, frozen=True, gc=False):
+    """A code that stands, by a snapshot."""
+
+    code: Identifier
+    component: Identifier | None = None
+    """None: that of the snapshot."""
+    level: Identifier | None = None
+    value: float | bool | Identifier | None = None
+
+
+class SnapshotReport(Report, tag="snapshot", kw_only=True, frozen=True, gc=False):
+    """What stands at a component. Complete: what it does not name has gone there, and nowhere else.
+
+    Both are to be said: a list that is missing is not an empty one, and an incomplete one clears nothing.
+    """
+
+    complete: bool
+    active: tuple[ActiveCode, ...]
+    component: Identifier = "emu"
+
+
 class _Shape(msgspec.Struct, frozen=True, gc=False):
     """What is read of a report first."""
 
     type: str = "alarm"
 
 
+AnyReport = AlarmReport | SnapshotReport | RegistersReport
+
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_shape = msgspec.json.Decoder(_Shape).decode
-_decode_as: dict[str, Callable[[bytes], AlarmReport | RegistersReport]] = {
+_decode_as: dict[str, Callable[[bytes], AnyReport]] = {
     "alarm": msgspec.json.Decoder(AlarmReport).decode,
+    "snapshot": msgspec.json.Decoder(SnapshotReport).decode,
     "registers": msgspec.json.Decoder(RegistersReport).decode,
 }
 
@@ -102,7 +127,7 @@ def split_value(value: bytes | None) -> list[bytes]:
     return [bytes(report) for report in reports]
 
 
-def decode_report(report: bytes) -> AlarmReport | RegistersReport:
+def decode_report(report: bytes) -> AnyReport:
     """One report, checked. Raises RecordError: `not_json`, `unknown_type`, `invalid` (type, field, limit)."""
     try:
         shape = _decode_shape(report).type
@@ -116,10 +141,13 @@ def decode_report(report: bytes) -> AlarmReport | RegistersReport:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError("not_json", f"the report is not JSON: {error}") from error
     _check_printable("$", decoded, ("emu_id", "site_id", "boot", "model", "firmware"))
-    if isinstance(decoded, AlarmReport):
-        _check_alarm(decoded)
-    else:
-        _check_registers(decoded)
+    match decoded:
+        case AlarmReport():
+            _check_alarm(decoded)
+        case SnapshotReport():
+            _check_snapshot(decoded)
+        case RegistersReport():
+            _check_registers(decoded)
     return decoded
 
 
@@ -127,6 +155,12 @@ def _check_alarm(alarm: AlarmReport) -> None:
     _check_printable("$", alarm, ("code", "component", "level", "unit"))
     if alarm.text is not None and len(alarm.text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
         raise RecordError("invalid", f"Text longer than {MAX_TEXT_BYTES} bytes - at `$.text`")
+
+
+def _check_snapshot(report: SnapshotReport) -> None:
+    _check_printable("$", report, ("component",))
+    for number, active in enumerate(report.active):
+        _check_printable(f"$.active[{number}]", active, ("code", "component", "level"))
 
 
 def _check_registers(report: RegistersReport) -> None:

@@ -3,10 +3,9 @@
 import msgspec
 import pytest
 
+from services.ingest.parts import MAX_STANDING, MAX_STANDING_OF_VALUE
 from services.ingest.reports import (
     MAX_SNAPSHOT_BYTES,
-    MAX_STANDING,
-    MAX_STANDING_OF_VALUE,
     Arrival,
     clamp_receipt,
     count_unknown_codes,
@@ -32,6 +31,15 @@ WORDS = {
     "emu_id": "e1",
     "at": "2026-11-22T10:00:00.123Z",
     "registers": [ALRM, {"model": "acme", "point": "x", "bits": 1, "component": "pump-1"}],
+}
+
+LIST: dict[str, object] = {
+    "type": "snapshot",
+    "emu_id": "e1",
+    "at": "2026-11-22T10:00:00.123Z",
+    "component": "bms/rack-1",
+    "complete": True,
+    "active": [{"code": "c1"}],
 }
 
 
@@ -62,7 +70,8 @@ def edges(value: object) -> list[Edge]:
         ({**GOOD, "state": "on"}, "invalid", "`$.state`"),
         ({key: GOOD[key] for key in ("emu_id", "code", "state")}, "invalid", "`at`"),
         ({**GOOD, "at": "yesterday"}, "invalid", "`$.at`"),
-        ({**GOOD, "at": "2026-11-22T10:00:00"}, "invalid", "timezone"),
+        ({**GOOD, "at": None}, "invalid", "`$.at`"),
+        ({**GOOD, "at": 1763805600}, "invalid", "`$.at`"),
         ({**GOOD, "emu_id": ""}, "invalid", "`$.emu_id`"),
         ({**GOOD, "emu_id": "e\x00"}, "invalid", "`$.emu_id`"),
         ({**GOOD, "component": "bms\n"}, "invalid", "`$.component`"),
@@ -77,7 +86,18 @@ def edges(value: object) -> list[Edge]:
         ({**WORDS, "registers": {}}, "invalid", "`$.registers`"),
         ({**WORDS, "registers": [ALRM] * 1001}, "invalid", "1000 - at `$.registers`"),
         ({**WORDS, "emu_id": "e\x00"}, "invalid", "`$.emu_id`"),
-        ({**WORDS, "at": "2026-11-22T10:00:00"}, "invalid", "timezone"),
+        ({**WORDS, "at": "10:00:00"}, "invalid", "`$.at`"),
+        ({**LIST, "at": "soon"}, "invalid", "`$.at`"),
+        ({**LIST, "active": None}, "invalid", "`$.active`"),
+        ({**LIST, "complete": "yes"}, "invalid", "`$.complete`"),
+        ({**LIST, "component": "a\tb"}, "invalid", "`$.component`"),
+        ({**LIST, "active": [{"level": "fault"}]}, "invalid", "`code` - at `$.active[0]`"),
+        ({**LIST, "active": ["c1"]}, "invalid", "`$.active[0]`"),
+        ({**LIST, "active": [{"code": "c"}, {"code": "c\n"}]}, "invalid", "`$.active[1].code`"),
+        ({**LIST, "active": [{"code": "c", "level": ""}]}, "invalid", "`$.active[0].level`"),
+        ({**LIST, "active": [{"code": "c", "component": "a\tb"}]}, "invalid", "[0].component`"),
+        ({key: LIST[key] for key in LIST if key != "active"}, "invalid", "`active`"),
+        ({key: LIST[key] for key in LIST if key != "complete"}, "invalid", "`complete`"),
         (b'"a string"', "invalid", "Expected `object`"),
         (b" " * (1024 * 1024 + 1), "too_large", "1048577 bytes"),
         (b"[" + b",".join([b"1"] * 10_001) + b"]", "too_many", "10001 reports"),
@@ -153,6 +173,33 @@ def test_no_more_than_2000_codes_stand_by_one_report() -> None:
     assert "more than 2000 codes stand by these registers" in letter.detail
 
 
+def active(codes: int) -> dict[str, object]:
+    """A snapshot by which so many codes stand."""
+    return {**LIST, "active": [{"code": f"c{number}"} for number in range(codes)]}
+
+
+def test_no_more_than_2000_codes_stand_by_one_snapshot_and_20000_by_a_value() -> None:
+    assert len(snapshot(active(2_000)).parts[0].active) == MAX_STANDING
+    (letter,) = read(active(2_001))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "too_many"
+    assert "more than 2000 codes stand by this snapshot" in letter.detail
+    assert "`$.active`" in letter.detail
+
+    *_taken, letter, empty = read([*[active(2_000)] * 10, active(1), active(0)])
+    assert isinstance(letter, DeadLetter)
+    assert "more than 20000 codes" in letter.detail
+    assert isinstance(empty, Snapshot)
+
+
+def test_a_snapshot_whose_codes_make_too_large_a_record_is_a_dead_letter() -> None:
+    wide = [{"code": f"{'ü' * 120}{number}"} for number in range(1_500)]
+    (letter,) = read({**LIST, "active": wide})
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "too_large"
+    assert "`$.active`" in letter.detail
+
+
 def test_words_that_say_nothing_do_not_count_as_codes_that_stand() -> None:
     silent = {**ALRM, "bits": 0xFFFFFFFF}
     assert snapshot({**WORDS, "registers": [silent] * 1000}).parts == ()
@@ -226,16 +273,46 @@ def test_the_widest_word_is_taken() -> None:
     assert len(record.parts[0].active) == 64
 
 
-def test_a_snapshot_carries_what_an_edge_does() -> None:
+def test_a_complete_snapshot_says_all_of_its_component_and_an_incomplete_one_of_nothing() -> None:
+    whole = snapshot(LIST)
+    assert whole.parts == (Part("bms/rack-1", None, (Active("c1"),)),)
+    assert snapshot({**LIST, "complete": False}).parts == (Part("bms/rack-1", (), (Active("c1"),)),)
+    assert snapshot({**LIST, "active": []}).parts == (Part("bms/rack-1", None, ()),)
+    without = {key: value for key, value in LIST.items() if key != "component"}
+    assert [part.component for part in snapshot(without).parts] == ["emu"]
+
+
+def test_what_a_snapshot_names_elsewhere_is_raised_there_and_nothing_is_cleared_there() -> None:
+    named = [
+        {"code": "c1", "level": "fault", "value": 7.5},
+        {"code": "c2", "component": "bms/rack-2"},
+        {"code": "c3", "component": "bms/rack-1"},
+        {"code": "c4", "component": "bms"},
+    ]
+    assert snapshot({**LIST, "active": named}).parts == (
+        Part("bms/rack-1", None, (Active("c1", "fault", 7.5), Active("c3"))),
+        Part("bms/rack-2", (), (Active("c2"),)),
+        Part("bms", (), (Active("c4"),)),
+    )
+
+
+def test_of_a_code_that_is_named_twice_the_gravest_level_stands() -> None:
+    twice = [{"code": "x", "level": level} for level in ("info", "fault", "info")]
+    (part,) = snapshot({**LIST, "active": [*twice, {"code": "y"}]}).parts
+    assert part.active == (Active("x", "fault"), Active("y"))
+
+
+@pytest.mark.parametrize("report", [WORDS, LIST])
+def test_a_snapshot_carries_what_an_edge_does(report: dict[str, object]) -> None:
     said = {"boot": 17, "seq": 3, "model": "m", "firmware": "f", "historical": True}
-    record = snapshot({**WORDS, **said, "site_id": "s1", "at": "1970-01-01T00:00:00Z"})
+    record = snapshot({**report, **said, "site_id": "s1", "at": "1970-01-01T00:00:00Z"})
     (plain,) = edges({**GOOD, **said, "site_id": "s1", "at": "1970-01-01T00:00:00Z"})
     for name in (
         "source", "emu_id", "site_id", "at_ms", "receipt_ms", "trusted",
         "boot", "seq", "model", "firmware", "historical",
     ):  # fmt: skip
         assert getattr(record, name) == getattr(plain, name), name
-    assert snapshot(WORDS).site_id == "unknown:e1"
+    assert snapshot(report).site_id == "unknown:e1"
 
 
 def test_what_the_catalogue_does_not_know_is_counted() -> None:
@@ -310,12 +387,15 @@ def test_boot_is_text_inside_whatever_was_sent() -> None:
         ("1970-01-01T00:00:07Z", False),
         ("0001-01-01T00:00:00+23:59", False),
         ("2026-11-22T12:00:00+02:00", True),
+        ("2026-11-22T10:00:00", False),  # of which zone?
+        ("0001-01-01T00:00:00", False),
     ],
 )
 def test_a_clock_that_cannot_be_right_is_replaced_by_the_receipt(at: str, trusted: bool) -> None:
     (edge,) = edges({**GOOD, "at": at})
-    assert edge.trusted is trusted
-    assert edge.at_ms == (from_rfc3339(at) if trusted else RECEIPT_MS)
+    for record in (edge, snapshot({**WORDS, "at": at}), snapshot({**LIST, "at": at})):
+        assert record.trusted is trusted
+        assert record.at_ms == (from_rfc3339(at) if trusted else RECEIPT_MS)
 
 
 @pytest.mark.parametrize(
