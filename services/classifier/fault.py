@@ -1,13 +1,15 @@
 """The Fault document: made here and nowhere else, of a condition and its EMU. Pure."""
 
-from services.classifier.state import NO_MARKS, Condition, Emu
+from services.classifier.state import NO_MARKS, Condition, Facts
 from shared.catalogue import Catalogue
 from shared.documents.fault import Fault, FaultChange, FaultSource
 from shared.times import to_rfc3339
 
 
-def make_fault(change: FaultChange, condition: Condition, emu: Emu, catalogue: Catalogue) -> Fault:
-    """The document of the condition's newest revision; `emu` as it is by then."""
+def make_fault(
+    change: FaultChange, condition: Condition, facts: Facts, catalogue: Catalogue
+) -> Fault:
+    """The document of the condition's newest revision; `facts` are those of its EMU by then."""
     row = catalogue.look_up(condition.code, condition.level)
     marks, source = condition.marks or NO_MARKS, condition.source
     cleared_at_ms = condition.cleared_at_ms
@@ -30,8 +32,12 @@ def make_fault(change: FaultChange, condition: Condition, emu: Emu, catalogue: C
         emu_id=condition.emu_id,
         component=condition.component,
         site_id=condition.site_id,
-        model=condition.model,
-        firmware=condition.firmware,
+        customer_id=facts.customer_id,
+        desk=facts.desk,
+        policy=facts.policy,
+        model=condition.model or facts.model,
+        firmware=condition.firmware or facts.firmware,
+        emu_state=facts.state,
         raised_at=to_rfc3339(condition.raised_at_ms),
         opened_at=opened_at,
         clocks_from=clocks_from,

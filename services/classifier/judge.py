@@ -23,7 +23,7 @@ from services.classifier.order import (
 from services.classifier.revisions import Told, Turn, close
 from services.classifier.rules import Rules
 from services.classifier.scope import is_spoken_of, names_spoken_of
-from services.classifier.state import Condition, ConditionName, Emu
+from services.classifier.state import Condition, ConditionName, Emu, Facts
 from shared.documents.internal import Active, Edge, Ruling, Snapshot
 
 
@@ -42,6 +42,8 @@ class Outcome(NamedTuple):
     """The condition that was woken is over."""
     too_short: int = 0
     """Raises that had gone before their on-delay was over."""
+    facts: Facts | None = None
+    """None: unchanged."""
 
 
 def judge_edge(

@@ -16,6 +16,15 @@ TOO_SHORT = Counter(
     "bakvakt_classifier_too_short_total",
     "Raises that had gone before the on-delay of their kind was over: no fault.",
 )
+RETIRED = Counter(
+    "bakvakt_classifier_retired_total",
+    "Alarms of EMUs that are retired: recorded, and nobody is paged for them but for hazards.",
+)
+EMUS = Gauge(
+    "bakvakt_classifier_emus_known",
+    "EMUs whose record is known, by its state.",
+    ["partition", "state"],
+)
 FAULTS_OPEN = Gauge(
     "bakvakt_classifier_faults_open",
     "Faults whose condition stands.",

@@ -10,27 +10,33 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from services.classifier.conditions import ChangedConditions, Conditions
+from services.classifier.facts import judge_fact
 from services.classifier.fault import make_fault
 from services.classifier.judge import Outcome, judge_edge, judge_ruling, judge_snapshot, wake
 from services.classifier.plain import judge_plainly
 from services.classifier.rules import Rules
 from services.classifier.state import (
     META_KEY,
+    NO_FACTS,
     Condition,
     ConditionKey,
     Emu,
+    Facts,
     Meta,
     condition_key,
     decode_condition,
     decode_emu,
+    decode_facts,
     decode_meta,
     emu_key,
     encode,
+    facts_key,
     parse_condition_key,
     parse_emu_key,
 )
+from shared.documents.emu import EMU_STATES
 from shared.documents.fault import GRADES, Fault
-from shared.documents.internal import Edge, InternalRecord, Ruling, Snapshot
+from shared.documents.internal import Edge, Fact, InternalRecord, Ruling, Snapshot
 
 _NEW_EMU = Emu()
 # Many reopen windows may end together, such as those of a site that came back, and a snapshot may open many
@@ -58,6 +64,8 @@ class Partition:
         self.meta = Meta(offset=0, now_ms=0)
         self.conditions = Conditions()
         self.emus: dict[str, Emu] = {}
+        self.facts: dict[str, Facts] = {}
+        self.emus_by_state = Counter[str]({state: 0 for state in EMU_STATES})
         self.open_by_grade = Counter[str]({grade: 0 for grade in GRADES})
         self._wake_ups: list[tuple[int, ConditionKey]] = []
 
@@ -69,6 +77,9 @@ class Partition:
         elif key.startswith(b"e"):
             if value is not None:
                 self.emus[parse_emu_key(key)] = decode_emu(value)
+        elif key.startswith(b"f"):
+            if value is not None:
+                self.facts[parse_emu_key(key)] = decode_facts(value)
         elif value is None:
             self.conditions.remove(parse_condition_key(key))
         else:
@@ -76,6 +87,7 @@ class Partition:
 
     def restored(self) -> None:
         """Rebuild what is derived."""
+        self.emus_by_state.update(facts.state for facts in self.facts.values())
         for condition in self.conditions:
             self.open_by_grade[condition.grade] += condition.is_open
         self._list_wake_ups()
@@ -94,6 +106,11 @@ class Partition:
                 self.open_by_grade[condition.grade] += condition.is_open
         batch.conditions.apply()
         self.emus.update(batch.emus)
+        for emu_id, facts in batch.facts.items():
+            before = self.facts.get(emu_id, NO_FACTS)
+            self.emus_by_state[before.state] -= 1
+            self.emus_by_state[facts.state] += 1
+            self.facts[emu_id] = facts
         self.meta = batch.meta
         if len(self._wake_ups) > 2 * len(self.conditions) + MAX_STALE_WAKE_UPS:
             self._list_wake_ups()
@@ -137,16 +154,19 @@ class Batch:
         self.meta = partition.meta
         self.conditions = ChangedConditions(partition.conditions)
         self.emus: dict[str, Emu] = {}
+        self.facts: dict[str, Facts] = {}
         self.faults: list[Fault] = []
         self.verdicts = Counter[str]()
         self.urgent = False
         """Whether somebody may be paged for one of the faults, or need not be paged any more."""
         self.too_short = 0
+        self.retired = 0
+        """Records of EMUs that are retired."""
 
     @property
     def changes_state(self) -> bool:
         """Whether anything but the offset and the time has changed."""
-        return bool(self.conditions.changes or self.emus)
+        return bool(self.conditions.changes or self.emus or self.facts)
 
     def judge(self, record: InternalRecord) -> None:
         """One record; `follow_clock` to its receipt must have gone before.
@@ -154,6 +174,8 @@ class Batch:
         All or nothing: where a rule raises, no part of the record's outcome is staged.
         """
         self._take(record.emu_id, self._judge(record))
+        if self._facts(record.emu_id).state == "retired" and not isinstance(record, Fact):
+            self.retired += 1
 
     def judge_plainly(self, record: InternalRecord) -> None:
         """As `judge`, where a rule of it raises: by the catalogue's grade, without rules."""
@@ -198,6 +220,8 @@ class Batch:
             yield ChangelogEntry(condition_key(key), value)
         for emu_id, emu in self.emus.items():
             yield ChangelogEntry(emu_key(emu_id), encode(emu))
+        for emu_id, facts in self.facts.items():
+            yield ChangelogEntry(facts_key(emu_id), encode(facts))
         yield ChangelogEntry(META_KEY, encode(self.meta))
 
     def _judge(self, record: InternalRecord) -> Outcome:
@@ -213,15 +237,22 @@ class Batch:
             case Ruling():
                 condition = conditions.get((record.component, record.code))
                 return judge_ruling(emu, condition, record, now_ms, rules)
+            case Fact():
+                facts = self._facts(record.emu_id)
+                return judge_fact(facts, conditions.values(), record, now_ms, rules)
 
     def _emu(self, emu_id: str) -> Emu:
         return self.emus.get(emu_id) or self._partition.emus.get(emu_id, _NEW_EMU)
 
+    def _facts(self, emu_id: str) -> Facts:
+        return self.facts.get(emu_id) or self._partition.facts.get(emu_id, NO_FACTS)
+
     def _take(self, emu_id: str, outcome: Outcome) -> None:
         """What came of a record of the EMU, or of a wake-up."""
-        emu = outcome.emu or self._emu(emu_id)
+        if outcome.facts is not None:
+            self.facts[emu_id] = outcome.facts
         faults = [
-            make_fault(change, condition, emu, self._rules.catalogue)
+            make_fault(change, condition, self._facts(emu_id), self._rules.catalogue)
             for change, condition in outcome.told
         ]
         if outcome.emu is not None:

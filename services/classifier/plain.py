@@ -14,11 +14,11 @@ from services.classifier.judge import Outcome
 from services.classifier.order import is_redelivered, remember_source
 from services.classifier.revisions import Told, make_revision, set_gone
 from services.classifier.scope import is_spoken_of, names_spoken_of
-from services.classifier.state import Condition, ConditionName, Emu
+from services.classifier.state import Condition, ConditionName, Emu, facts_of
 from shared.catalogue import Catalogue
 from shared.documents.fault import FaultChange
 from shared.documents.ids import make_id
-from shared.documents.internal import Edge, InternalRecord, Snapshot
+from shared.documents.internal import Edge, Fact, InternalRecord, Ruling, Snapshot
 
 RULE_FAILED_REASON = "a rule of ours failed, so this is the catalogue's grade alone"
 
@@ -39,7 +39,9 @@ def judge_plainly(
     now_ms: int,
     catalogue: Catalogue,
 ) -> Outcome:
-    """`conditions` are all of this EMU."""
+    """`conditions` are all of this EMU. A fact is learned, and told with each fault's next revision."""
+    if isinstance(record, Fact):
+        return Outcome("rule_failed", facts=facts_of(record.record))
     if is_redelivered(emu, record.source):
         return Outcome("redelivered")
     changed: dict[ConditionName, Condition] = {}
@@ -59,7 +61,7 @@ def judge_plainly(
 
 
 def _words(
-    record: InternalRecord, conditions: Mapping[ConditionName, Condition]
+    record: Edge | Snapshot | Ruling, conditions: Mapping[ConditionName, Condition]
 ) -> Iterator[_Word]:
     if isinstance(record, Snapshot):
         raised = {

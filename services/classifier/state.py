@@ -1,12 +1,16 @@
 """What the classifier remembers, and how it is written to the changelog.
 
-Keys of the changelog: `c` + EMU, component, code (a condition); `e` + EMU (what was heard from it);
-`meta` (the input offset that all of it is valid for, and the task's time).
+Keys of the changelog: `c` + EMU, component, code (a condition); `e` + EMU (what was heard from it, written
+with each of its reports); `f` + EMU (what is known of it from its record, written seldom); `meta` (the input
+offset that all of it is valid for, and the task's time).
 """
+
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
+from shared.documents.emu import EmuRecord, EmuState, Unit
 from shared.documents.fault import Grade
 from shared.documents.internal import Source
 from shared.times import MINUTE_MS
@@ -14,6 +18,9 @@ from shared.times import MINUTE_MS
 # Identifiers hold printable characters only (shared.documents.report), so this one parts them.
 _PART = "\x1f"
 META_KEY = b"meta"
+
+# What rules on capacity need; an EMU with more is one of which its units are not known.
+MAX_UNITS = 200
 
 REOPEN_WINDOW_MS = 15 * MINUTE_MS
 
@@ -49,6 +56,39 @@ class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sources: tuple[Source, ...] = ()
     boots: tuple[Boot, ...] = ()
     spoken: tuple[Spoken, ...] = ()
+
+
+class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is known of one EMU from its record; of most EMUs of a fleet, and changed seldom."""
+
+    revision: int = 0
+    """Of the record; 0: nothing is known."""
+    site_id: str = ""
+    customer_id: str | None = None
+    desk: str = "default"
+    policy: str = "default"
+    state: Literal["unknown"] | EmuState = "unknown"
+    model: str | None = None
+    firmware: str | None = None
+    units: tuple[Unit, ...] = ()
+
+
+NO_FACTS = Facts()
+
+
+def facts_of(record: EmuRecord) -> Facts:
+    """What is kept of the record."""
+    return Facts(
+        revision=record.revision,
+        site_id=record.site_id,
+        customer_id=record.customer_id,
+        desk=record.desk,
+        policy=record.policy,
+        state=record.state,
+        model=record.model,
+        firmware=record.firmware,
+        units=record.units if len(record.units) <= MAX_UNITS else (),
+    )
 
 
 class Marks(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -183,6 +223,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
 encode = msgspec.msgpack.Encoder().encode
 decode_condition = msgspec.msgpack.Decoder(Condition).decode
 decode_emu = msgspec.msgpack.Decoder(Emu).decode
+decode_facts = msgspec.msgpack.Decoder(Facts).decode
 decode_meta = msgspec.msgpack.Decoder(Meta).decode
 
 
@@ -196,6 +237,11 @@ def emu_key(emu_id: str) -> bytes:
     return f"e{_PART}{emu_id}".encode()
 
 
+def facts_key(emu_id: str) -> bytes:
+    """The changelog's key of what is known of an EMU."""
+    return f"f{_PART}{emu_id}".encode()
+
+
 def parse_condition_key(key: bytes) -> ConditionKey:
     """The reverse of `condition_key`."""
     _, emu_id, component, code = key.decode().split(_PART)
@@ -203,5 +249,5 @@ def parse_condition_key(key: bytes) -> ConditionKey:
 
 
 def parse_emu_key(key: bytes) -> str:
-    """The reverse of `emu_key`."""
+    """The reverse of `emu_key`, and of `facts_key`."""
     return key.decode().split(_PART, 1)[1]

@@ -9,10 +9,11 @@ import msgspec
 import structlog
 
 from services.classifier.config import ClassifierSettings
-from services.classifier.metrics import ALARMS, FAULTS, FAULTS_OPEN, TOO_SHORT
+from services.classifier.metrics import ALARMS, EMUS, FAULTS, FAULTS_OPEN, RETIRED, TOO_SHORT
 from services.classifier.partition import Partition
 from services.classifier.rules import Rules
 from shared.documents.dead_letter import DeadLetter, make_dead_letter
+from shared.documents.emu import EMU_STATES
 from shared.documents.fault import GRADES, encode_fault
 from shared.documents.internal import InternalRecord, decode_internal
 from shared.errors import RecordError
@@ -65,10 +66,14 @@ class ClassifierState:
         for grade in GRADES:
             open_faults = FAULTS_OPEN.labels(str(self._number), grade)
             open_faults.set(self._partition.open_by_grade[grade])
+        for state in EMU_STATES:
+            EMUS.labels(str(self._number), state).set(self._partition.emus_by_state[state])
 
     def withdraw(self) -> None:
         for grade in GRADES:
             FAULTS_OPEN.remove(str(self._number), grade)
+        for state in EMU_STATES:
+            EMUS.remove(str(self._number), state)
 
 
 class ClassifierBatch:
@@ -129,6 +134,7 @@ class ClassifierBatch:
         for verdict, count in self._batch.verdicts.items():
             ALARMS.labels(verdict).inc(count)
         TOO_SHORT.inc(self._batch.too_short)
+        RETIRED.inc(self._batch.retired)
         for fault in self._batch.faults:
             FAULTS.labels(fault.change).inc()
         for letter in self._letters:

@@ -7,6 +7,7 @@ import msgspec
 from shared.documents.report import Identifier
 
 EmuState = Literal["commissioning", "in_service", "retired"]
+EMU_STATES: tuple[EmuState, ...] = ("commissioning", "in_service", "retired")
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):

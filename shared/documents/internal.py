@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from shared.documents.emu import EmuRecord
+
 
 class Source(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Where a record came from: enough to tell a redelivery from something new.
@@ -104,7 +106,26 @@ class Ruling(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="ruling
     receipt_ms: int
 
 
-InternalRecord = Edge | Snapshot | Ruling
+class Fact(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="fact"):
+    """A revision of an EMU's record, sent by dispatch: a copy to the partition of its site, and one to that
+    of each site where it stood before.
+    """
+
+    source: Source
+    site_id: str
+    """Whose partition this copy goes to: the record's own site's (the new side), or one of `from_sites`."""
+    receipt_ms: int
+    record: EmuRecord
+    from_sites: tuple[str, ...] = ()
+    """Where it stood before, if it moves with this revision; `unknown:<emu_id>` where nothing was known."""
+
+    @property
+    def emu_id(self) -> str:
+        """As every other record has it."""
+        return self.record.emu_id
+
+
+InternalRecord = Edge | Snapshot | Ruling | Fact
 
 encode_internal = msgspec.msgpack.Encoder().encode
 decode_internal = msgspec.msgpack.Decoder(InternalRecord).decode

@@ -8,8 +8,18 @@ from services.classifier.partition import Batch, Partition
 from services.classifier.rules import Rules
 from services.classifier.state import Condition, Emu
 from shared.catalogue import Catalogue, Row, load_catalogue
+from shared.documents.emu import EmuRecord
 from shared.documents.fault import Fault, Grade
-from shared.documents.internal import Active, Edge, InternalRecord, Part, Ruling, Snapshot, Source
+from shared.documents.internal import (
+    Active,
+    Edge,
+    Fact,
+    InternalRecord,
+    Part,
+    Ruling,
+    Snapshot,
+    Source,
+)
 from shared.times import from_rfc3339
 
 NOON_MS = from_rfc3339("2026-11-22T12:00:00Z")
@@ -75,6 +85,22 @@ def ruling(*, receipt_ms: int = NOON_MS, **fields: Any) -> Ruling:
         "receipt_ms": receipt_ms,
     }
     return Ruling(**(known | fields))
+
+
+def fact(revision: int = 1, *, receipt_ms: int = NOON_MS, **fields: Any) -> Fact:
+    """EMU `e1` of site `s1` as dispatch has it, in service at desk `north`; `fields` are the record's."""
+    known: dict[str, Any] = {
+        "emu_id": "e1",
+        "revision": revision,
+        "site_id": "s1",
+        "customer_id": "acme",
+        "desk": "north",
+        "policy": "gold",
+        "model": "mark-2",
+        "firmware": "7",
+    }
+    record = EmuRecord(**(known | fields))
+    return Fact(Source(0, "dispatch", 0, revision, 0), record.site_id, receipt_ms, record)
 
 
 def snapshot(offset: int, *parts: Part, receipt_ms: int = NOON_MS, **fields: Any) -> Snapshot:

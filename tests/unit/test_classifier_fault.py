@@ -4,9 +4,9 @@ import msgspec
 
 from services.classifier.fault import make_fault
 from services.classifier.state import (
+    NO_FACTS,
     NO_MARKS,
     Condition,
-    Emu,
     Marks,
     decode_condition,
     encode,
@@ -18,11 +18,11 @@ from tests.unit.alarms import CATALOGUE, NOON_MS, condition_of, edge
 
 def test_clocks_run_from_the_opening_and_nothing_is_stale_unless_it_is_marked() -> None:
     condition = condition_of(edge(1))
-    fault = make_fault("opened", condition, Emu(), CATALOGUE)
+    fault = make_fault("opened", condition, NO_FACTS, CATALOGUE)
     assert (fault.stale, fault.clocks_from) == (False, fault.opened_at)
 
     held_back = with_marks(condition, Marks(stale=True, clocks_from_ms=NOON_MS + HOUR_MS))
-    fault = make_fault("released", held_back, Emu(), CATALOGUE)
+    fault = make_fault("released", held_back, NO_FACTS, CATALOGUE)
     assert (fault.stale, fault.clocks_from) == (True, to_rfc3339(NOON_MS + HOUR_MS))
     assert fault.opened_at == to_rfc3339(NOON_MS)
 
