@@ -21,11 +21,11 @@ async def producing(kafka: str) -> AsyncGenerator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def read_topic(kafka: str, topic: str) -> list[Record]:
-    """All committed records of the topic, partition by partition, each in order."""
+async def read_topic(kafka: str, topic: str, *, committed: bool = True) -> list[Record]:
+    """All committed records of the topic, or all there are, partition by partition, each in order."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
-        isolation_level="read_committed",
+        isolation_level="read_committed" if committed else "read_uncommitted",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )

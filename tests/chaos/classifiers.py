@@ -1,34 +1,34 @@
-"""Instances of the classifier as processes, alarms that keep coming, and what must come of them."""
+"""Instances of the classifier as processes under load: what they tell, and how long that takes."""
 
 import asyncio
 import signal
 import sys
-from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import aiohttp
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.endpoints import is_ready, metrics_text
 from deploy.local.ports import LOOPBACK, take_port
 from deploy.local.process import Program, Running
 from deploy.local.state import ROOT
-from shared.documents.internal import Edge, Source, encode_internal
-from shared.kafka.partition import partition_of
+from shared.documents.fault import decode_fault
+from shared.documents.internal import decode_internal
+from shared.kafka.producer import Outgoing
 from shared.kafka.topics import Topics, apply_topics
 from shared.times import now_ms
+from tests.chaos.load import CODE, Load, check_published, judged_by_the_oracle
 from tests.conditions import until
-from tests.kafka_log import documents, producing, read_topic
+from tests.kafka_log import Record, producing, read_topic
 
-PARTITIONS = 4
+PARTITIONS = 6
+ALL_PARTITIONS = frozenset(range(PARTITIONS))
 SESSION_S = 6
-# Grade A, without delays: each change is told at once.
-CODE = "foxbms2:DIAG_ID_SYSTEM_MONITORING"
-INTERVAL_S = 0.01
+TURN_EVERY_S = 0.01
 
 
 class Instance:
@@ -41,6 +41,10 @@ class Instance:
     @property
     def log(self) -> str:
         return self._running.program.log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def alive(self) -> bool:
+        return self._running.identity is not None and self._running.identity.is_alive()
 
     async def ready(self) -> bool:
         async with aiohttp.ClientSession() as session:
@@ -70,26 +74,35 @@ class Instance:
         await self._running.abandon()
 
 
-@dataclass
 class Fleet:
-    """Instances on one prefix, and what was sent to them: each EMU raises once, every second one clears."""
+    """Instances on one prefix, and what is sent to them."""
 
-    kafka: str
-    directory: Path
-    topics: Topics
-    instances: list[Instance] = field(default_factory=list[Instance])
-    sent_ms: dict[int, int] = field(default_factory=dict[int, int])
-    """When the alarm of this number was sent."""
-    raised: list[str] = field(default_factory=list[str])
-    cleared: set[str] = field(default_factory=set[str])
-    sending: bool = True
+    def __init__(self, kafka: str, topics: Topics, directory: Path) -> None:
+        self._kafka = kafka
+        self._topics = topics
+        self._directory = directory
+        self._turns: list[tuple[int, int]] = []
+        """When each turn of the load was due, and how late it came to its end, in ms."""
+        self._told_ms: dict[bytes, int] = {}
+        """When each fault was first read."""
+        self.instances: list[Instance] = []
+
+    @property
+    def alive(self) -> list[Instance]:
+        """Those that have not ended, in the order of their starts."""
+        return [instance for instance in self.instances if instance.alive]
+
+    @property
+    def told(self) -> int:
+        """How many faults a reader has seen."""
+        return len(self._told_ms)
 
     def start(self) -> Instance:
         """One more, without waiting for it. In the main thread."""
         name, port = f"classifier-{len(self.instances)}", take_port()
         settings = {
-            "BAKVAKT_KAFKA": self.kafka,
-            "BAKVAKT_PREFIX": self.topics.prefix,
+            "BAKVAKT_KAFKA": self._kafka,
+            "BAKVAKT_PREFIX": self._topics.prefix,
             "BAKVAKT_PARTITIONS": str(PARTITIONS),
             "BAKVAKT_REPLICATION": "1",
             "BAKVAKT_SESSION_TIMEOUT_MS": str(SESSION_S * 1000),
@@ -99,7 +112,7 @@ class Fleet:
         program = Program(
             name=name,
             command=(sys.executable, "-P", "-m", "services.classifier"),
-            log=self.directory / f"{name}.log",
+            log=self._directory / f"{name}.log",
             environment=settings,
         )
         self.instances.append(Instance(Running(program), f"http://{LOOPBACK}:{port}"))
@@ -111,96 +124,110 @@ class Fleet:
         async def shared() -> bool:
             owned = [await instance.partitions() for instance in instances]
             ready = all([await instance.ready() for instance in instances])
-            return ready and all(owned) and sorted(p for ps in owned for p in ps) == [0, 1, 2, 3]
+            return ready and all(owned) and sorted(chain(*owned)) == sorted(ALL_PARTITIONS)
 
-        await until(shared, timeout_s=40, what="the instances share the partitions out")
+        await until(shared, timeout_s=60, what="the instances share the partitions out")
 
-    async def send(self) -> None:
-        """A raise each 10 ms, and half a second later the clear of every second one."""
-        async with producing(self.kafka) as producer:
-            number = 0
-            while self.sending or number % 100:
-                emu = f"emu-{len(self.raised)}"
-                words = [(emu, True)]
-                if len(self.raised) >= 50 and len(self.raised) % 2:
-                    words.append((f"emu-{len(self.raised) - 50 + 1}", False))
-                self.raised.append(emu)
-                for emu_id, raised in words:
-                    edge = self._edge(emu_id, number, raised=raised)
-                    self.sent_ms[number] = edge.receipt_ms
-                    await producer.send(
-                        self.topics.alarms,
-                        encode_internal(edge),
-                        emu_id.encode(),
-                        partition_of(edge.site_id, PARTITIONS),
-                    )
-                    self.cleared |= set() if raised else {emu_id}
-                    number += 1
-                await asyncio.sleep(INTERVAL_S)
-            await producer.flush()
+    async def send(self, ending: asyncio.Event) -> None:
+        """A turn of the load each 10 ms, or as soon as Kafka has the one before."""
+        load = Load(self._topics.alarms, PARTITIONS)
+        async with producing(self._kafka) as producer:
+            while not ending.is_set():
+                due_ms = now_ms()
+                await self._deliver(producer, load.turn())
+                await asyncio.sleep(TURN_EVERY_S)
+                self._turns.append((due_ms, now_ms() - due_ms))
+            await self._deliver(producer, load.last_words())
 
-    def _edge(self, emu_id: str, number: int, *, raised: bool) -> Edge:
-        now = now_ms()
-        return Edge(
-            source=Source(1, "reports", 0, number, 0),
-            emu_id=emu_id,
-            site_id=f"site-{int(emu_id.partition('-')[2]) % 97}",
-            component="emu",
-            code=CODE,
-            raised=raised,
-            at_ms=now,
-            receipt_ms=now,
+    async def _deliver(self, producer: AIOKafkaProducer, words: Iterable[Outgoing]) -> None:
+        sent = [
+            await producer.send(word.topic, word.value, word.key, word.partition) for word in words
+        ]
+        await asyncio.gather(*sent)
+
+    async def watch(self) -> None:
+        """Note when faults can be read."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
         )
+        await consumer.start()
+        try:
+            consumer.assign([TopicPartition(self._topics.faults, n) for n in ALL_PARTITIONS])
+            while True:
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    for record in records:
+                        self._told_ms.setdefault(record.key or b"", now_ms())
+        finally:
+            await consumer.stop()
 
-    async def faults(self) -> list[dict[str, Any]]:
-        return documents(await read_topic(self.kafka, self.topics.faults))
+    async def longest_wait_s(self, partitions: Collection[int], since_ms: int) -> float:
+        """From an alarm in Kafka to its fault in a reader's hand, of the alarms sent since then.
+
+        Less the longest time that this machine needed for one turn of the load: it is a busy one.
+        """
+        sent_ms: dict[int, int] = {}
+        for alarm in await read_topic(self._kafka, self._topics.alarms):
+            offset = decode_internal(alarm.value or b"").source.offset
+            sent_ms.setdefault(offset, alarm.timestamp)
+        waits_ms = [
+            self._told_ms[record.key or b""] - sent_ms[fault.source.offset]
+            for record in await read_topic(self._kafka, self._topics.faults)
+            if record.partition in partitions
+            for fault in [decode_fault(record.value or b"")]
+            if (fault.code, fault.change) == (CODE, "opened")
+            if sent_ms[fault.source.offset] >= since_ms
+        ]
+        late_ms = max(late_ms for due_ms, late_ms in self._turns if due_ms >= since_ms)
+        return (max(waits_ms) - late_ms) / 1000
+
+    async def cut_off(self) -> set[tuple[int, int]]:
+        """Where records of faults are whose transaction came to nothing."""
+        written = await self._places(committed=False)
+        kept = await self._places(committed=True)
+        ends = dict(sorted(kept))  # behind them, it may be that nothing is decided yet
+        lost = written - kept
+        return {(number, offset) for number, offset in lost if offset < ends.get(number, 0)}
+
+    async def _places(self, *, committed: bool) -> set[tuple[int, int]]:
+        records = await read_topic(self._kafka, self._topics.faults, committed=committed)
+        return {(record.partition, record.offset) for record in records}
 
     async def check(self) -> None:
-        """Each revision is there once, without a hole, in order; what stands is what was sent."""
-        expected = len(self.raised) + len(self.cleared)
+        """What is published is what the oracle has for the alarms in Kafka."""
+        alarms = await read_topic(self._kafka, self._topics.alarms)
+        expected = judged_by_the_oracle(alarms)
+        revisions = sum(map(len, expected.values()))
+        faults: list[Record] = []
 
         async def all_told() -> bool:
-            return len(await self.faults()) >= expected
+            faults[:] = await read_topic(self._kafka, self._topics.faults)
+            return len(faults) >= revisions
 
-        await until(all_told, timeout_s=40, what=f"{expected} revisions")
-        revisions: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
-        emus: dict[str, str] = {}
-        for fault in await self.faults():
-            revisions[fault["fault_id"]].append((fault["revision"], fault["change"]))
-            emus[fault["fault_id"]] = fault["emu_id"]
-        assert sorted(emus.values()) == sorted(self.raised), "one fault each"
-        for fault_id, told in revisions.items():
-            gone = emus[fault_id] in self.cleared
-            assert told == [(1, "opened"), (2, "cleared")][: 1 + gone], emus[fault_id]
-
-    async def longest_wait_s(self, partitions: set[int], since_ms: int) -> float:
-        """From an alarm to its fault, by Kafka's timestamps, of the alarms sent since then."""
-        records = await read_topic(self.kafka, self.topics.faults)
-        waits_ms = [
-            record.timestamp - self.sent_ms[fault["source"]["offset"]]
-            for record in records
-            for fault in documents([record])
-            if record.partition in partitions and fault["change"] == "opened"
-            if self.sent_ms[fault["source"]["offset"]] >= since_ms
-        ]
-        assert waits_ms
-        return max(waits_ms) / 1000
+        await until(all_told, timeout_s=60, what=f"{revisions} revisions")
+        check_published(faults, expected)
 
 
 @asynccontextmanager
-async def loaded_fleet(kafka: str, prefix: str, directory: Path) -> AsyncGenerator[Fleet]:
-    """Two instances that share the partitions out, and alarms that keep coming until the end."""
+async def loaded_fleet(
+    kafka: str, prefix: str, directory: Path, instances: int = 2
+) -> AsyncGenerator[Fleet]:
+    """Instances that share the partitions out, and alarms that keep coming until the end."""
     await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1)
-    fleet = Fleet(kafka, directory, Topics(prefix))
-    sending = asyncio.create_task(fleet.send())
+    fleet, ending = Fleet(kafka, Topics(prefix), directory), asyncio.Event()
+    sending = asyncio.create_task(fleet.send(ending))
+    watching = asyncio.create_task(fleet.watch())
     try:
-        await fleet.until_shared(fleet.start(), fleet.start())
+        await fleet.until_shared(*[fleet.start() for _ in range(instances)])
         await asyncio.sleep(1)  # of plain work, as a measure
         yield fleet
         await asyncio.sleep(1)
-        fleet.sending = False
+        ending.set()
         await sending
         await fleet.check()
     finally:
         sending.cancel()
+        watching.cancel()
         await asyncio.gather(*(instance.abandon() for instance in fleet.instances))
