@@ -21,8 +21,27 @@ async def producing(kafka: str) -> AsyncGenerator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def read_topic(kafka: str, topic: str, *, committed: bool = True) -> list[Record]:
-    """All committed records of the topic, or all there are, partition by partition, each in order."""
+async def read_topic(kafka: str, topic: str) -> list[Record]:
+    """All committed records of the topic, partition by partition, each in order."""
+    records: list[Record] = []
+    async with _assigned(kafka, topic, committed=True) as consumer:
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        while any([await consumer.position(p) < end for p, end in ends.items()]):
+            for found in (await consumer.getmany(timeout_ms=200)).values():
+                records += found
+    return sorted(records, key=lambda record: (record.partition, record.offset))
+
+
+async def ends_of(kafka: str, topic: str, *, committed: bool = True) -> dict[int, int]:
+    """Where the log of each partition ends; with `committed`, the part of it that is decided."""
+    async with _assigned(kafka, topic, committed=committed) as consumer:
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+    return {partition.partition: end for partition, end in ends.items()}
+
+
+@asynccontextmanager
+async def _assigned(kafka: str, topic: str, *, committed: bool) -> AsyncGenerator[AIOKafkaConsumer]:
+    """A reader of all partitions of the topic from their beginning."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
         isolation_level="read_committed" if committed else "read_uncommitted",
@@ -35,16 +54,10 @@ async def read_topic(kafka: str, topic: str, *, committed: bool = True) -> list[
         await producer.start()
         count = len(await producer.partitions_for(topic))
         await producer.stop()
-        partitions = [TopicPartition(topic, number) for number in range(count)]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        records: list[Record] = []
-        while any([await consumer.position(p) < end for p, end in ends.items()]):
-            for found in (await consumer.getmany(timeout_ms=200)).values():
-                records += found
+        consumer.assign([TopicPartition(topic, number) for number in range(count)])
+        yield consumer
     finally:
         await consumer.stop()
-    return sorted(records, key=lambda record: (record.partition, record.offset))
 
 
 def documents(records: Iterable[Record]) -> list[dict[str, Any]]:

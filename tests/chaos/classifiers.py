@@ -23,12 +23,12 @@ from shared.kafka.topics import Topics, apply_topics
 from shared.times import now_ms
 from tests.chaos.load import CODE, Load, check_published, judged_by_the_oracle
 from tests.conditions import until
-from tests.kafka_log import Record, producing, read_topic
+from tests.kafka_log import Record, ends_of, producing, read_topic
 
 PARTITIONS = 6
 ALL_PARTITIONS = frozenset(range(PARTITIONS))
 SESSION_S = 6
-TURN_EVERY_S = 0.01
+TURN_EVERY_S = 0.02
 
 
 class Instance:
@@ -122,6 +122,7 @@ class Fleet:
         """Each of them serves some partitions, and together they serve all, each once."""
 
         async def shared() -> bool:
+            await asyncio.sleep(0.2)  # each look costs the machine something
             owned = [await instance.partitions() for instance in instances]
             ready = all([await instance.ready() for instance in instances])
             return ready and all(owned) and sorted(chain(*owned)) == sorted(ALL_PARTITIONS)
@@ -129,7 +130,7 @@ class Fleet:
         await until(shared, timeout_s=60, what="the instances share the partitions out")
 
     async def send(self, ending: asyncio.Event) -> None:
-        """A turn of the load each 10 ms, or as soon as Kafka has the one before."""
+        """A turn of the load each 20 ms, or as soon as Kafka has the one before."""
         load = Load(self._topics.alarms, PARTITIONS)
         async with producing(self._kafka) as producer:
             while not ending.is_set():
@@ -183,17 +184,17 @@ class Fleet:
         late_ms = max(late_ms for due_ms, late_ms in self._turns if due_ms >= since_ms)
         return (max(waits_ms) - late_ms) / 1000
 
-    async def cut_off(self) -> set[tuple[int, int]]:
-        """Where records of faults are whose transaction came to nothing."""
-        written = await self._places(committed=False)
-        kept = await self._places(committed=True)
-        ends = dict(sorted(kept))  # behind them, it may be that nothing is decided yet
-        lost = written - kept
-        return {(number, offset) for number, offset in lost if offset < ends.get(number, 0)}
-
-    async def _places(self, *, committed: bool) -> set[tuple[int, int]]:
-        records = await read_topic(self._kafka, self._topics.faults, committed=committed)
-        return {(record.partition, record.offset) for record in records}
+    async def stopped_in_a_transaction(self, instance: Instance) -> None:
+        """Stop it there: what it has written so far is neither committed nor given up."""
+        partitions = await instance.partitions()
+        while True:
+            instance.send(signal.SIGSTOP)
+            written = await ends_of(self._kafka, self._topics.faults, committed=False)
+            decided = await ends_of(self._kafka, self._topics.faults)
+            if any(decided[number] < written[number] for number in partitions):
+                return
+            instance.send(signal.SIGCONT)
+            await asyncio.sleep(0.1)
 
     async def check(self) -> None:
         """What is published is what the oracle has for the alarms in Kafka."""

@@ -28,10 +28,12 @@ from shared.times import from_rfc3339
 from tests.at_once import rules_at_once
 from tests.conditions import until
 from tests.integration.services import running
-from tests.kafka_log import documents, producing, read_topic
+from tests.kafka_log import documents, ends_of, producing, read_topic
 
 PARTITIONS = 4
 CATALOGUE = load_catalogue()
+# Of each grade.
+CODES = ("sunspec:701.Alrm.0", "unknown.code", "sunspec:203.Evt.2", "foxbms2:DIAG_ID_I2C_RTC_ERROR")
 
 
 class Stage:
@@ -294,6 +296,27 @@ async def test_a_restart_publishes_nothing_and_forgets_nothing(stage: Stage) -> 
         (2, "cleared"),
     ]
     assert len({fault["fault_id"] for fault in last}) == 1
+
+
+async def test_a_restart_with_10_000_standing_faults_publishes_nothing(stage: Stage) -> None:
+    """The log of faults does not grow by a byte, so nobody who reads it has anything to page for."""
+    raises = [report(number, code=CODES[number % len(CODES)]) for number in range(10_000)]
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(*(raises[first : first + 500] for first in range(0, 10_000, 500)))
+        await until(lambda: _count(stage, 10_000), timeout_s=60)
+    faults = await ends_of(stage.kafka, stage.topics.faults)
+    remembered = await ends_of(stage.kafka, stage.topics.classifier_state)
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(
+            *(report(number, code="never.raised", state="cleared") for number in range(20))
+        )
+
+        async def all_at_work() -> bool:
+            ends = await ends_of(stage.kafka, stage.topics.classifier_state)
+            return all(ends[number] > end for number, end in remembered.items())
+
+        await until(all_at_work)
+    assert await ends_of(stage.kafka, stage.topics.faults) == faults
 
 
 async def test_a_fault_is_told_after_the_hold_of_its_grade_though_nothing_else_comes(
