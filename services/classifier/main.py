@@ -11,7 +11,7 @@ from services.classifier.config import ClassifierSettings, load_configuration
 from services.classifier.rules import Rules
 from services.classifier.task import ClassifierState
 from shared.failures import FailureLimit
-from shared.kafka.exactly_once import CommitSlots, ExactlyOnceTask
+from shared.kafka.exactly_once import CommitSlots, ExactlyOnceTask, Seed
 from shared.kafka.group import Group
 from shared.kafka.ready import wait_for_kafka
 from shared.kafka.topics import Topics
@@ -63,14 +63,14 @@ class ClassifierService:
         return ()
 
     def _build_task(self, partition: int) -> ExactlyOnceTask:
+        state = ClassifierState(self._settings, self._rules, self._failures[partition], partition)
         return ExactlyOnceTask(
             self._settings.kafka,
             self._group_name,
             changelog=self._topics.classifier_state,
-            state=ClassifierState(
-                self._settings, self._rules, self._failures[partition], partition
-            ),
+            state=state,
             slots=self._slots,
+            seed=Seed(self._topics.fleet, state.seed),
         )
 
 

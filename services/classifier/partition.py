@@ -6,7 +6,7 @@ aborted batch leaves nothing behind.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from services.classifier.conditions import ChangedConditions, Conditions
@@ -31,10 +31,11 @@ from services.classifier.state import (
     emu_key,
     encode,
     facts_key,
+    facts_of,
     parse_condition_key,
     parse_emu_key,
 )
-from shared.documents.emu import EMU_STATES
+from shared.documents.emu import EMU_STATES, EmuRecord
 from shared.documents.fault import GRADES, Fault
 from shared.documents.internal import Edge, Fact, InternalRecord, Ruling, Snapshot
 
@@ -65,6 +66,7 @@ class Partition:
         self.conditions = Conditions()
         self.emus: dict[str, Emu] = {}
         self.facts: dict[str, Facts] = {}
+        self._seeds: dict[str, Facts] = {}
         self.emus_by_state = Counter[str]({state: 0 for state in EMU_STATES})
         self.open_by_grade = Counter[str]({grade: 0 for grade in GRADES})
         self._wake_ups: list[tuple[int, ConditionKey]] = []
@@ -85,6 +87,13 @@ class Partition:
         else:
             self.conditions.put(decode_condition(value))
 
+    def seed(self, emu_id: str, record: EmuRecord | None) -> None:
+        """Take in what is known of an EMU where nothing was restored; None: it is not here any more."""
+        if record is None:
+            self._seeds.pop(emu_id, None)
+        elif record.revision > self._seeds.get(emu_id, NO_FACTS).revision:
+            self._seeds[emu_id] = facts_of(record)
+
     def restored(self) -> None:
         """Rebuild what is derived."""
         self.emus_by_state.update(facts.state for facts in self.facts.values())
@@ -93,8 +102,8 @@ class Partition:
         self._list_wake_ups()
 
     def stage(self) -> "Batch":
-        """A new batch on top of this state; drop it or `apply` it."""
-        return Batch(self)
+        """A new batch on top of this state; drop it or `apply` it. The first one has the seeds."""
+        return Batch(self, self._seeds)
 
     def apply(self, batch: "Batch") -> None:
         """The batch's transaction is committed: make it part of the state."""
@@ -111,6 +120,7 @@ class Partition:
             self.emus_by_state[before.state] -= 1
             self.emus_by_state[facts.state] += 1
             self.facts[emu_id] = facts
+        self._seeds = {}
         self.meta = batch.meta
         if len(self._wake_ups) > 2 * len(self.conditions) + MAX_STALE_WAKE_UPS:
             self._list_wake_ups()
@@ -148,13 +158,13 @@ class Batch:
     passed over, since no condition says the same.
     """
 
-    def __init__(self, partition: Partition) -> None:
+    def __init__(self, partition: Partition, facts: Mapping[str, Facts]) -> None:
         self._partition = partition
         self._rules = partition.rules
         self.meta = partition.meta
         self.conditions = ChangedConditions(partition.conditions)
         self.emus: dict[str, Emu] = {}
-        self.facts: dict[str, Facts] = {}
+        self.facts = dict(facts)
         self.faults: list[Fault] = []
         self.verdicts = Counter[str]()
         self.urgent = False

@@ -13,7 +13,7 @@ from services.classifier.metrics import ALARMS, EMUS, FAULTS, FAULTS_OPEN, RETIR
 from services.classifier.partition import Partition
 from services.classifier.rules import Rules
 from shared.documents.dead_letter import DeadLetter, make_dead_letter
-from shared.documents.emu import EMU_STATES
+from shared.documents.emu import EMU_STATES, decode_emu_record
 from shared.documents.fault import GRADES, encode_fault
 from shared.documents.internal import InternalRecord, decode_internal
 from shared.errors import RecordError
@@ -58,6 +58,17 @@ class ClassifierState:
 
     def restored(self) -> None:
         self._partition.restored()
+
+    def seed(self, record: Record) -> None:
+        """Take in one record of the fleet, of our partition, where nothing was restored."""
+        emu_id = (record.key or b"").decode(errors="replace")
+        try:
+            emu = None if record.value is None else decode_emu_record(record.value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            log.error("EMU record passed over", emu_id=emu_id, detail=str(error))  # noqa: TRY400
+            return
+        if emu is None or partition_of(emu.site_id, self._settings.partitions) == self._number:
+            self._partition.seed(emu_id, emu)
 
     def stage(self) -> "ClassifierBatch":
         return ClassifierBatch(self._settings, self._number, self._partition, self._failures)

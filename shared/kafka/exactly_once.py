@@ -7,10 +7,10 @@ docs/exactly-once.md. What a record means is the business of `State` and `Batch`
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 from aiokafka import TopicPartition
@@ -97,6 +97,16 @@ class State(Protocol):
         ...
 
 
+class Seed(NamedTuple):
+    """What a task that remembers nothing takes in before its input: the same partition of another topic.
+
+    What comes of it has to be part of the first batch: only then it is remembered.
+    """
+
+    topic: str
+    take: Callable[[Record], None]
+
+
 class CommitSlots:
     """The commits of a process take turns: very many at once only make each other slower.
 
@@ -145,13 +155,21 @@ class ExactlyOnceTask:
     """
 
     def __init__(
-        self, kafka: str, group: str, *, changelog: str, state: State, slots: CommitSlots
+        self,
+        kafka: str,
+        group: str,
+        *,
+        changelog: str,
+        state: State,
+        slots: CommitSlots,
+        seed: Seed | None = None,
     ) -> None:
         self._kafka = kafka
         self._group = group
         self._changelog = changelog
         self._state = state
         self._slots = slots
+        self._seed = seed
         self._unread = deque[Record]()
         self._oldest_ms: int | None = None
 
@@ -173,16 +191,12 @@ class ExactlyOnceTask:
 
     async def _restore(self, ownership: Ownership) -> int | None:
         """Where to read on; None: nothing is remembered, so from the log's start."""
-        changelog = TopicPartition(self._changelog, ownership.partition)
-        records = 0
-        async with Reader(self._kafka, {changelog: None}) as reader:
-            async for batch in reader.batches_to_end():
-                if ownership.ended:
-                    return None
-                records += len(batch)
-                for record in batch:
-                    if record.key is not None:
-                        self._state.restore(record.key, record.value)
+        records = await self._read_whole(self._changelog, ownership, self._take_changelog)
+        if not records and self._seed is not None:
+            seeds = await self._read_whole(self._seed.topic, ownership, self._seed.take)
+            log.info("partition seeded", partition=ownership.partition, records=seeds)
+        if ownership.ended:
+            return None
         self._state.restored()
         log.info(
             "partition restored",
@@ -192,6 +206,26 @@ class ExactlyOnceTask:
             offset=self._state.offset,
         )
         return self._state.offset if records else None
+
+    async def _read_whole(
+        self, topic: str, ownership: Ownership, take: Callable[[Record], None]
+    ) -> int:
+        """Our partition of the topic, to its end, or until the ownership ends; how many records it had."""
+        records = 0
+        async with Reader(
+            self._kafka, {TopicPartition(topic, ownership.partition): None}
+        ) as reader:
+            async for batch in reader.batches_to_end():
+                if ownership.ended:
+                    break
+                records += len(batch)
+                for record in batch:
+                    take(record)
+        return records
+
+    def _take_changelog(self, record: Record) -> None:
+        if record.key is not None:
+            self._state.restore(record.key, record.value)
 
     async def _work(self, ownership: Ownership, producer: FencedProducer, reader: Reader) -> None:
         """Gather and commit until the ownership ends; what is gathered by then is committed at once."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from msgspec.structs import replace
 
 from services.classifier.config import ClassifierSettings
 from services.classifier.main import ClassifierService
@@ -18,6 +19,7 @@ from services.ingest.config import IngestSettings
 from services.ingest.main import IngestService
 from services.ingest.main import build as build_ingest
 from shared.catalogue import load_catalogue
+from shared.documents.emu import EmuRecord, encode_emu_record
 from shared.documents.internal import decode_internal
 from shared.errors import ConfigError
 from shared.failures import MOST_IN_WINDOW
@@ -102,6 +104,28 @@ async def test_reports_become_faults_in_their_site_s_partition(stage: Stage) -> 
         assert (fault["grade"], fault["kind"], fault["count"]) == ("C", "meter_power", 1)
         assert fault["source"]["topic"] == stage.input
     assert {fault["emu_id"] for fault in documents(records)} == {f"emu-{n}" for n in range(40)}
+
+
+async def test_a_classifier_that_remembers_nothing_knows_the_emus_of_the_fleet(
+    stage: Stage,
+) -> None:
+    record = EmuRecord(emu_id="emu-1", site_id="site-1", desk="north", revision=3)
+    elsewhere = replace(record, site_id="site-9", desk="other", revision=9)
+    home = partition_of(record.site_id, PARTITIONS)
+    assert partition_of(elsewhere.site_id, PARTITIONS) != home
+    async with producing(stage.kafka) as producer:
+        for value in (encode_emu_record(record), b"{", encode_emu_record(elsewhere)):
+            key = b"emu-1" if value != b"{" else b"emu-2"
+            await producer.send_and_wait(stage.topics.fleet, value, key, home)
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(report(1), report(2))
+        await until(lambda: _count(stage, 2))
+    async with running(stage.ingest(), stage.classifier()):
+        await stage.send(report(1, code="other"))
+        await until(lambda: _count(stage, 3))
+    told = [(fault["emu_id"], fault["desk"], fault["emu_state"]) for fault in await stage.faults()]
+    known, unknown = ("emu-1", "north", "in_service"), ("emu-2", "default", "unknown")
+    assert sorted(told) == [known, known, unknown]
 
 
 async def _count(stage: Stage, faults: int) -> bool:

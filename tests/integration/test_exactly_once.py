@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 
 from shared.kafka.clients import make_member
-from shared.kafka.exactly_once import MAX_COMMITS, CommitSlots, ExactlyOnceTask
+from shared.kafka.exactly_once import MAX_COMMITS, CommitSlots, ExactlyOnceTask, Seed
 from shared.kafka.group import Group, Membership, Ownership
 from shared.kafka.pace import Weight
 from shared.kafka.producer import FencedProducer, Outgoing, PlainProducer
@@ -44,6 +44,9 @@ class Totals:
             self.offset = int(value or b"")
         else:
             self.total = int(value or b"")
+
+    def seed(self, record: Record) -> None:
+        self.total += int(record.value or b"")
 
     def restored(self) -> None:
         pass
@@ -130,13 +133,15 @@ class Stage:
         return f"{self.group_name}.{self.topics.alarms}.{P}"
 
     def task(self, _: int = P) -> ExactlyOnceTask:
-        self.built.append(Totals(self.topics))
+        totals = Totals(self.topics)
+        self.built.append(totals)
         return ExactlyOnceTask(
             self.kafka,
             self.group_name,
             changelog=self.topics.classifier_state,
-            state=self.built[-1],
+            state=totals,
             slots=self.gate,
+            seed=Seed(self.topics.fleet, totals.seed),
         )
 
     @asynccontextmanager
@@ -377,6 +382,19 @@ async def test_a_task_that_remembers_nothing_begins_at_the_log_s_start_and_has_l
     async with stage.serving():
         await stage.until_told(2)
     assert stage.lost_input() == 0
+
+
+async def test_only_a_task_that_remembers_nothing_takes_its_seed_in_and_once(stage: Stage) -> None:
+    async with PlainProducer(stage.kafka) as producer:
+        await producer.send([Outgoing(stage.topics.fleet, P, b"a", b"100")])
+    await stage.send("news 1")
+    async with stage.serving():
+        await stage.until_told(101)
+    async with PlainProducer(stage.kafka) as producer:
+        await producer.send([Outgoing(stage.topics.fleet, P, b"b", b"1000")])
+    await stage.send("news 1")
+    async with stage.serving():
+        await stage.until_told(101, 102)
 
 
 async def test_at_most_16_commits_are_under_way_and_none_waits_for_those_that_hang(

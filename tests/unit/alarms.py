@@ -174,6 +174,12 @@ class Desk:
             self.partition.restore(key, value)
         self.partition.restored()
 
+    def begin(self, *records: EmuRecord) -> None:
+        """A first owner, with no changelog: these are in the fleet."""
+        for record in records:
+            self.partition.seed(record.emu_id, record)
+        self.partition.restored()
+
     def standing(self) -> set[tuple[str, str]]:
         """(component, code) of all that stands by the newest word, told or not, whatever its EMU."""
         return {condition.name for condition in self.partition.conditions if condition.is_raised}

@@ -142,3 +142,25 @@ def test_more_units_than_are_kept_are_units_that_are_not_known() -> None:
     record = EmuRecord(emu_id="e1", site_id="s1", units=units)
     assert facts_of(record).units == ()
     assert facts_of(msgspec.structs.replace(record, units=units[1:])).units == units[1:]
+
+
+def test_what_the_fleet_says_is_known_from_the_beginning_and_remembered() -> None:
+    desk = Desk()
+    desk.begin(fact(3).record)
+    desk.hear_in_vain(edge(1))
+    desk.hear(fact(2, desk="old"), edge(1))
+    desk.restart()
+    desk.hear(fact(3, desk="old"), edge(2, code="other"))
+    assert {told_of(fault) for fault in desk.published} == {ACME_S}
+    assert changes(desk.hear(fact(4, desk="new"))) == ["repeated", "repeated"]
+
+
+def test_of_several_records_of_the_fleet_the_highest_revision_counts_and_a_tombstone_forgets() -> (
+    None
+):
+    desk = Desk()
+    desk.partition.seed("e2", fact(1, emu_id="e2").record)
+    desk.partition.seed("e2", None)
+    desk.begin(fact(3).record, fact(2, desk="old").record)
+    desk.hear(edge(1), edge(2, emu_id="e2"))
+    assert [fault.desk for fault in desk.published] == ["north", "default"]
