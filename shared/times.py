@@ -19,6 +19,7 @@ def _to_second(epoch_s: int) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=4096)  # of one document's times most are equal
 def to_rfc3339(epoch_ms: int) -> str:
     """1763805600123 -> "2025-11-22T10:00:00.123Z"."""
     seconds, ms = divmod(epoch_ms, 1000)

@@ -30,69 +30,71 @@ class Conditions:
 
     def get(self, key: ConditionKey) -> Condition | None:
         """None: nothing is known of it."""
-        return self.of(key[0]).get(key[1:])
+        emu_id, component, code = key
+        return self._by_emu.get(emu_id, _NONE).get((component, code))
 
     def put(self, condition: Condition) -> None:
         """Add it, or replace the one of its key."""
-        conditions = self._by_emu.setdefault(condition.emu_id, {})
-        self._count += condition.name not in conditions
-        conditions[condition.name] = condition
+        self.update(condition.emu_id, {condition.name: condition})
 
     def remove(self, key: ConditionKey) -> None:
         """Forget it, if it is there."""
-        conditions = self._by_emu.get(key[0], {})
-        if conditions.pop(key[1:], None) is not None:
-            self._count -= 1
-        if not conditions:
-            self._by_emu.pop(key[0], None)
+        self.update(key[0], {key[1:]: None})
 
-    def replace(self, emu_id: str, conditions: dict[ConditionName, Condition]) -> None:
-        """These are all of the EMU from now on."""
-        self._count += len(conditions) - len(self.of(emu_id))
-        if conditions:
-            self._by_emu[emu_id] = conditions
-        else:
-            self._by_emu.pop(emu_id, None)
+    def update(self, emu_id: str, changed: Mapping[ConditionName, Condition | None]) -> None:
+        """Put these of one EMU; None: forget it, if it is there."""
+        conditions = self._by_emu.setdefault(emu_id, {})
+        before = len(conditions)
+        for name, condition in changed.items():
+            if condition is not None:
+                conditions[name] = condition
+            else:
+                conditions.pop(name, None)
+        self._count += len(conditions) - before
+        if not conditions:
+            del self._by_emu[emu_id]
 
 
 class ChangedConditions:
-    """Conditions with changes that are not yet true: those of an EMU are copied at its first change."""
+    """Conditions with changes that are not yet true: these lie over the others, which stay as they are."""
 
     def __init__(self, base: Conditions) -> None:
         self._base = base
-        self._by_emu: dict[str, dict[ConditionName, Condition]] = {}
-        self.changes: dict[ConditionKey, Condition | None] = {}
-        """Each condition that was changed; None: forgotten."""
+        self.changes: dict[str, dict[ConditionName, Condition | None]] = {}
+        """By their EMU all that were changed; None: forgotten."""
 
     def of(self, emu_id: str) -> Mapping[ConditionName, Condition]:
         """All of one EMU."""
-        changed = self._by_emu.get(emu_id)
-        return self._base.of(emu_id) if changed is None else changed
+        before, changed = self._base.of(emu_id), self.changes.get(emu_id)
+        if changed is None:
+            return before
+        both = {**before, **changed}
+        return {name: condition for name, condition in both.items() if condition is not None}
 
     def get(self, key: ConditionKey) -> Condition | None:
         """None: nothing is known of it."""
-        return self.of(key[0]).get(key[1:])
+        changed = self.changes.get(key[0])
+        if changed is not None and (name := key[1:]) in changed:
+            return changed[name]
+        return self._base.get(key)
 
     def put(self, condition: Condition) -> Condition | None:
         """Add it, or replace the one of its key; returns what was there."""
-        conditions, name = self._copy_of(condition.emu_id), condition.name
-        before = conditions.get(name)
-        conditions[name] = condition
-        self.changes[(condition.emu_id, *name)] = condition
+        before = self.get(key := condition.key)
+        self._changed_of(key[0])[key[1:]] = condition
         return before
 
     def remove(self, key: ConditionKey) -> None:
         """Forget it."""
-        self._copy_of(key[0]).pop(key[1:], None)
-        self.changes[key] = None
+        self._changed_of(key[0])[key[1:]] = None
 
     def apply(self) -> None:
         """The changes are true now."""
-        for emu_id, conditions in self._by_emu.items():
-            self._base.replace(emu_id, conditions)
+        for emu_id, changed in self.changes.items():
+            self._base.update(emu_id, changed)
 
-    def _copy_of(self, emu_id: str) -> dict[ConditionName, Condition]:
-        changed = self._by_emu.get(emu_id)
+    def _changed_of(self, emu_id: str) -> dict[ConditionName, Condition | None]:
+        changed = self.changes.get(emu_id)
         if changed is None:
-            changed = self._by_emu[emu_id] = dict(self._base.of(emu_id))
+            changed = self.changes[emu_id] = {}
         return changed

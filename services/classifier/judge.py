@@ -1,7 +1,8 @@
 """What a record makes of its EMU and of its conditions: pure functions of (emu, conditions, record, now)."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from services.classifier.grading import is_graver
 from services.classifier.life import (
@@ -27,7 +28,7 @@ from services.classifier.state import Condition, ConditionName, Emu, Facts
 from shared.documents.internal import Active, Edge, Ruling, Snapshot
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of one record, or of one wake-up."""
 
     verdict: str

@@ -48,7 +48,7 @@ def rise(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> 
             turn = _tell_repeat(back, known, edge, now_ms, rules)
         else:
             turn = _tell_or_hold(regrade(back, edge.level, rules.catalogue), now_ms, rules)
-    return turn._replace(told=settled.told + turn.told)
+    return replace(turn, told=settled.told + turn.told)
 
 
 def fall(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
@@ -184,7 +184,7 @@ def _go(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     # It came back for long enough by the receipts, though not yet by the task's time.
     risen = tell_risen(gone, now_ms, rules)
     turn = _leave(risen.condition or gone, row, edge.receipt_ms, now_ms, rules)
-    return turn._replace(told=risen.told + turn.told)
+    return replace(turn, told=risen.told + turn.told)
 
 
 def _leave(condition: Condition, row: Row, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:

@@ -23,19 +23,27 @@ MAX_NAMES = 2_000
 
 def is_redelivered(emu: Emu, source: Source) -> bool:
     """Whether this record, or a later one of the same input, was processed before."""
-    return any(
-        known.stream == source.stream and source.place <= known.place for known in emu.sources
-    )
+    for known in emu.sources:
+        if (
+            known.offset >= source.offset
+            and known.partition == source.partition
+            and known.topic == source.topic
+            and known.generation == source.generation
+        ):
+            return known.offset > source.offset or known.index >= source.index
+    return False
 
 
 def remember_source(emu: Emu, source: Source) -> Emu:
     """`emu` with `source` as the newest of its input; older generations of the topic are forgotten."""
-    others = tuple(
-        known
-        for known in emu.sources
-        if known.stream != source.stream
-        and not (known.topic == source.topic and known.generation < source.generation)
-    )
+    others: tuple[Source, ...] = ()
+    for known in emu.sources:
+        if (
+            known.topic != source.topic
+            or known.generation > source.generation
+            or (known.generation == source.generation and known.partition != source.partition)
+        ):
+            others = (*others, known)
     return replace(emu, sources=(*others, source))
 
 

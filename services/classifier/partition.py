@@ -5,15 +5,15 @@ aborted batch leaves nothing behind.
 """
 
 import heapq
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
 from services.classifier.conditions import ChangedConditions, Conditions
 from services.classifier.facts import judge_fact
 from services.classifier.fault import make_fault
 from services.classifier.judge import Outcome, judge_edge, judge_ruling, judge_snapshot, wake
 from services.classifier.plain import judge_plainly
+from services.classifier.revisions import Told
 from services.classifier.rules import Rules
 from services.classifier.state import (
     META_KEY,
@@ -50,11 +50,8 @@ MAX_STALE_WAKE_UPS = 10_000
 UNHURRIED = ("repeated", "closed")
 
 
-class ChangelogEntry(NamedTuple):
-    """One record of the changelog; `value` None is a tombstone."""
-
-    key: bytes
-    value: bytes | None
+ChangelogEntry = tuple[bytes, bytes | None]
+"""Key and value of one record of the changelog; value None: a tombstone."""
 
 
 class Partition:
@@ -68,7 +65,7 @@ class Partition:
         self.facts: dict[str, Facts] = {}
         self._seeds: dict[str, Facts] = {}
         self.emus_by_state = Counter[str]({state: 0 for state in EMU_STATES})
-        self.open_by_grade = Counter[str]({grade: 0 for grade in GRADES})
+        self.open_by_grade: dict[str, int] = dict.fromkeys(GRADES, 0)
         self._wake_ups: list[tuple[int, ConditionKey]] = []
 
     def restore(self, key: bytes, value: bytes | None) -> None:
@@ -107,12 +104,14 @@ class Partition:
 
     def apply(self, batch: "Batch") -> None:
         """The batch's transaction is committed: make it part of the state."""
-        for key, condition in batch.conditions.changes.items():
-            before = self.conditions.get(key)
-            if before is not None:
-                self.open_by_grade[before.grade] -= before.is_open
-            if condition is not None:
-                self.open_by_grade[condition.grade] += condition.is_open
+        for emu_id, changed in batch.conditions.changes.items():
+            known = self.conditions.of(emu_id)
+            for name, condition in changed.items():
+                before = known.get(name)
+                if before is not None and before.is_open:
+                    self.open_by_grade[before.grade] -= 1
+                if condition is not None and condition.is_open:
+                    self.open_by_grade[condition.grade] += 1
         batch.conditions.apply()
         self.emus.update(batch.emus)
         for emu_id, facts in batch.facts.items():
@@ -144,11 +143,13 @@ class Partition:
         ]
         heapq.heapify(self._wake_ups)
 
-    def next_wake_up(self, until_ms: int) -> tuple[int, ConditionKey] | None:
-        """The first wake-up, its time and whose, if it is due by `until_ms`; taken off the list."""
-        if self._wake_ups and self._wake_ups[0][0] <= until_ms:
-            return heapq.heappop(self._wake_ups)
-        return None
+    def is_wake_up_due(self, now_ms: int) -> bool:
+        """Whether there is one by then."""
+        return bool(self._wake_ups) and self._wake_ups[0][0] <= now_ms
+
+    def next_wake_up(self) -> tuple[int, ConditionKey]:
+        """The first wake-up, its time and whose; taken off the list."""
+        return heapq.heappop(self._wake_ups)
 
 
 class Batch:
@@ -166,7 +167,7 @@ class Batch:
         self.emus: dict[str, Emu] = {}
         self.facts = dict(facts)
         self.faults: list[Fault] = []
-        self.verdicts = Counter[str]()
+        self.verdicts = defaultdict[str, int](int)
         self.urgent = False
         """Whether somebody may be paged for one of the faults, or need not be paged any more."""
         self.too_short = 0
@@ -201,23 +202,12 @@ class Batch:
         """
         # A record from an input that lags behind comes after all that is due by now.
         now_ms = max(now_ms, self.meta.now_ms)
-        while True:
-            if len(self.faults) >= MAX_FAULTS:
-                return False
-            wake_up = self._partition.next_wake_up(now_ms)
-            if wake_up is None:
-                break
-            due_ms, key = wake_up
-            condition = self.conditions.get(key)
-            if condition is None or condition.wake_at_ms != due_ms:
-                continue  # it was cleared, woken or told meanwhile; its new wake-up is listed itself
-            self._move_time(due_ms)
-            outcome = wake(condition, self.meta.now_ms, self._rules)
-            if outcome.forget:
-                self.conditions.remove(key)
-            self._take(condition.emu_id, outcome)
-        self._move_time(now_ms)
-        return True
+        while len(self.faults) < MAX_FAULTS:
+            if not self._partition.is_wake_up_due(now_ms):
+                self._move_time(now_ms)
+                return True
+            self._wake(*self._partition.next_wake_up())
+        return False
 
     def move_offset(self, offset: int) -> None:
         """All input before `offset` is judged."""
@@ -225,30 +215,42 @@ class Batch:
 
     def changelog(self) -> Iterator[ChangelogEntry]:
         """What has to be written for this batch to be remembered."""
-        for key, condition in self.conditions.changes.items():
-            value = None if condition is None else encode(condition)
-            yield ChangelogEntry(condition_key(key), value)
+        for emu_id, changed in self.conditions.changes.items():
+            for (component, code), condition in changed.items():
+                value = None if condition is None else encode(condition)
+                yield condition_key((emu_id, component, code)), value
         for emu_id, emu in self.emus.items():
-            yield ChangelogEntry(emu_key(emu_id), encode(emu))
+            yield emu_key(emu_id), encode(emu)
         for emu_id, facts in self.facts.items():
-            yield ChangelogEntry(facts_key(emu_id), encode(facts))
-        yield ChangelogEntry(META_KEY, encode(self.meta))
+            yield facts_key(emu_id), encode(facts)
+        yield META_KEY, encode(self.meta)
+
+    def _wake(self, due_ms: int, key: ConditionKey) -> None:
+        condition = self.conditions.get(key)
+        if condition is None or condition.wake_at_ms != due_ms:
+            return  # it was cleared, woken or told meanwhile; its new wake-up is listed itself
+        self._move_time(due_ms)
+        outcome = wake(condition, self.meta.now_ms, self._rules)
+        if outcome.forget:
+            self.conditions.remove(key)
+        self._take(condition.emu_id, outcome)
 
     def _judge(self, record: InternalRecord) -> Outcome:
         now_ms, rules = self.meta.now_ms, self._rules
         emu = self._emu(record.emu_id)
-        conditions = self.conditions.of(record.emu_id)
         match record:
             case Edge():
-                condition = conditions.get((record.component, record.code))
+                condition = self.conditions.get((record.emu_id, record.component, record.code))
                 return judge_edge(emu, condition, record, now_ms, rules)
             case Snapshot():
+                conditions = self.conditions.of(record.emu_id)
                 return judge_snapshot(emu, conditions, record, now_ms, rules)
             case Ruling():
-                condition = conditions.get((record.component, record.code))
+                condition = self.conditions.get((record.emu_id, record.component, record.code))
                 return judge_ruling(emu, condition, record, now_ms, rules)
             case Fact():
                 facts = self._facts(record.emu_id)
+                conditions = self.conditions.of(record.emu_id)
                 return judge_fact(facts, conditions.values(), record, now_ms, rules)
 
     def _emu(self, emu_id: str) -> Emu:
@@ -259,24 +261,26 @@ class Batch:
 
     def _take(self, emu_id: str, outcome: Outcome) -> None:
         """What came of a record of the EMU, or of a wake-up."""
+        if outcome.told:  # first: where this raises, nothing is staged
+            self._tell(outcome.told, outcome.facts or self._facts(emu_id))
         if outcome.facts is not None:
             self.facts[emu_id] = outcome.facts
-        faults = [
-            make_fault(change, condition, self._facts(emu_id), self._rules.catalogue)
-            for change, condition in outcome.told
-        ]
         if outcome.emu is not None:
             self.emus[emu_id] = outcome.emu
         self.verdicts[outcome.verdict] += 1
         self.too_short += outcome.too_short
-        self.faults += faults
-        for fault in faults:
-            if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:
-                self.urgent = True
         for condition in outcome.conditions:
             before = self.conditions.put(condition)
             if before is None or before.wake_at_ms != condition.wake_at_ms:
                 self._partition.wake_at(condition)
+
+    def _tell(self, told: Iterable[Told], facts: Facts) -> None:
+        catalogue = self._rules.catalogue
+        faults = [make_fault(change, condition, facts, catalogue) for change, condition in told]
+        self.faults += faults
+        for fault in faults:
+            if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:
+                self.urgent = True
 
     def _move_time(self, now_ms: int) -> None:
         if now_ms > self.meta.now_ms:

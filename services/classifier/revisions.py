@@ -1,7 +1,6 @@
 """Revisions of a condition's fault: when they are told. Pure."""
 
-from typing import NamedTuple
-
+import msgspec
 from msgspec.structs import replace
 
 from services.classifier.grading import keep
@@ -21,7 +20,7 @@ Told = tuple[FaultChange, Condition]
 """A revision to publish: what it tells, and the condition as it is by then (fault.make_fault)."""
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct, frozen=True, gc=False):
     """What became of one condition."""
 
     verdict: str

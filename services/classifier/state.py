@@ -199,11 +199,10 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
         """When something happens to it by itself; None: never."""
         if self.cleared_at_ms is not None:
             return self.closes_at_ms if self.ripe_at_ms is None else self.ripe_at_ms
-        due_ms = self.publish_at_ms
-        for at_ms in (self.ripe_at_ms, self.clears_at_ms):
-            if at_ms is not None and (due_ms is None or at_ms < due_ms):
-                due_ms = at_ms
-        return due_ms
+        if self.ripe_at_ms is None and self.clears_at_ms is None:
+            return self.publish_at_ms
+        waits = (self.publish_at_ms, self.ripe_at_ms, self.clears_at_ms)
+        return min(at_ms for at_ms in waits if at_ms is not None)
 
 
 def with_marks(condition: Condition, marks: Marks) -> Condition:
@@ -229,7 +228,8 @@ decode_meta = msgspec.msgpack.Decoder(Meta).decode
 
 def condition_key(key: ConditionKey) -> bytes:
     """The changelog's key of a condition."""
-    return _PART.join(("c", *key)).encode()
+    emu_id, component, code = key
+    return f"c{_PART}{emu_id}{_PART}{component}{_PART}{code}".encode()
 
 
 def emu_key(emu_id: str) -> bytes:

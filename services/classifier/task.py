@@ -132,13 +132,13 @@ class ClassifierBatch:
         """Raises TooManyFailures where the partition is to wait for better rules."""
         self._failures.note(now_ms(), self._failed)
         self._batch.move_offset(offset)
-        topics, number = self._topics, self._number
+        faults, changelog, number = self._topics.faults, self._topics.classifier_state, self._number
         for fault in self._batch.faults:
-            yield Outgoing(topics.faults, number, fault.fault_id.encode(), encode_fault(fault))
+            yield Outgoing(faults, number, fault.fault_id.encode(), encode_fault(fault))
         for key, value in self._batch.changelog():
-            yield Outgoing(topics.classifier_state, number, key, value)
+            yield Outgoing(changelog, number, key, value)
         for letter in self._letters:
-            yield bury(letter, topics.dead_letters, number)
+            yield bury(letter, self._topics.dead_letters, number)
 
     def apply(self) -> None:
         self._partition.apply(self._batch)

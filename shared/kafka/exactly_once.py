@@ -253,12 +253,12 @@ class ExactlyOnceTask:
             self._unread += await reader.read(timeout_ms=pause_ms, max_records=room)
             if self._unread and self._oldest_ms is None:
                 self._oldest_ms = self._unread[0].timestamp
-        judged_by_s = time.monotonic() + MAX_JUDGING_S
-        while self._unread and time.monotonic() < judged_by_s and batch.take(self._unread[0]):
-            self._unread.popleft()
+        unread, judged_by_s = self._unread, time.monotonic() + MAX_JUDGING_S
+        while unread and time.monotonic() < judged_by_s and batch.take(unread[0]):
+            unread.popleft()
             gathering.records += 1
-        if self._unread:
-            gathering.offset, gathering.full = self._unread[0].offset, True
+        if unread:
+            gathering.offset, gathering.full = unread[0].offset, True
         else:
             gathering.offset = await reader.position(partition)
             end_ms = reader.read_to_end_ms(partition, gathering.offset)

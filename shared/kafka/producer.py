@@ -1,10 +1,12 @@
 """Writing to Kafka: batches whose every answer is awaited, in a fenced transaction or without one."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
+import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
@@ -25,14 +27,14 @@ CLOSE_TIMEOUT_S = 3
 SEND_TIMEOUT_S = 10
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One record to be written; `value` None is a tombstone."""
 
     topic: str
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]] = []  # noqa: RUF012 - a NamedTuple's default, never changed
+    headers: list[tuple[str, bytes]] = []
 
 
 def bury(letter: DeadLetter, topic: str, partition: int) -> Outgoing:
@@ -48,9 +50,9 @@ async def _send(
     `one_by_one`: a batch of a partition is sent only after the one before it is there. Outside a
     transaction nothing takes a later batch back where an earlier one has failed.
     """
-    by_partition: dict[tuple[str, int], list[Outgoing]] = {}
+    by_partition = defaultdict[tuple[str, int], list[Outgoing]](list)
     for record in outgoing:
-        by_partition.setdefault((record.topic, record.partition), []).append(record)
+        by_partition[record.topic, record.partition].append(record)
     results = await asyncio.gather(
         *(
             _send_partition(producer, topic, partition, records, one_by_one=one_by_one)

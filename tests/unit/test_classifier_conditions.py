@@ -53,4 +53,9 @@ def test_conditions_are_what_was_put_and_not_removed(
         agree(base, plain)
         assert len(base) == len(plain) == len(list(base))
         touched = {POOL[number].key for number, _ in steps}
-        assert directly or {key: after.get(key) for key in touched} == changed.changes
+        changes = {
+            (emu_id, *name): condition
+            for emu_id, of_emu in changed.changes.items()
+            for name, condition in of_emu.items()
+        }
+        assert directly or {key: after.get(key) for key in touched} == changes
