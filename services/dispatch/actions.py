@@ -5,7 +5,7 @@ What a person wrote is always kept in the case's log, also where the case stays 
 
 from msgspec.structs import replace
 
-from services.dispatch.cases import ENDED, end, stop_clocks
+from services.dispatch.cases import ENDED, MOVED, end, stop_clocks
 from services.dispatch.clocks import RESPONSE, STEP
 from services.dispatch.decision import Decision, Note
 from shared.documents.case import Case
@@ -26,6 +26,7 @@ def acknowledge(case: Case, by: str, note: str | None, now_ms: int) -> Decision:
     """
     if case.assignee == by:
         return _kept(Note("noted", by, note))
+    _refuse_moved(case)
     if case.state in ENDED:
         raise NotAllowed(
             f"case {case.case_id} is {case.state}; there is nothing left to acknowledge"
@@ -51,6 +52,7 @@ def resolve(case: Case, by: str, reason: str, *, cleared: bool, now_ms: int) -> 
     """
     if case.state == "resolved":
         return _kept(Note("noted", by, reason))
+    _refuse_moved(case)
     if case.state == "closed":
         raise NotAllowed(f"case {case.case_id} is closed; there is nothing left to resolve")
     if not cleared:
@@ -76,6 +78,18 @@ def close(case: Case, by: str, reason: str | None, now_ms: int) -> Decision:
         milestones=replace(case.milestones, closed_at=to_rfc3339(now_ms)),
     )
     return Decision(case, notes=(Note("closed", by, reason),))
+
+
+def _refuse_moved(case: Case) -> None:
+    """Raises NotAllowed where the work goes on in another case."""
+    if case.change != MOVED:
+        return
+    where = (
+        f"it goes on as case {case.merged_into}"
+        if case.merged_into
+        else "the case that it goes on in opens in a moment"
+    )
+    raise NotAllowed(f"the EMU of case {case.case_id} is at another site now; {where}")
 
 
 def _kept(note: Note) -> Decision:

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.dispatch.cases import case_id_of, judge_deadline, judge_fault
+from services.dispatch.cases import case_id_of, judge_fault
 from services.dispatch.changes import Changes, SeenRow, StoredFault
+from services.dispatch.deadlines import judge_deadline, moments_of
 from services.dispatch.decision import Decision, Rules
+from services.dispatch.moves import former_case_id, move
 from shared.documents.case import Case
 from shared.documents.dead_letter import make_dead_letter
 from shared.documents.deadline import Deadline
@@ -40,6 +42,13 @@ class Batch:
         default_factory=list[tuple[Record, RecordError]]
     )
     """What went to the dead letters, and why."""
+
+    _moved_on: set[str] = field(default_factory=set[str], init=False)
+    """Faults that are known to have become others, at another site."""
+
+    def __post_init__(self) -> None:
+        for stored in list(self.faults.values()):
+            self._note(stored)
 
     def judge(self, events: Iterable[Event], now_ms: int) -> None:
         """Judge all `events`: the faults in their order, then the deadlines in theirs.
@@ -76,21 +85,57 @@ class Batch:
 
     def _judge_fault(self, fault: Fault, published_ms: int, now_ms: int) -> None:
         stored = self.faults.get(fault.fault_id)
-        if stored is not None and fault.revision <= stored.fault.revision:
+        known = stored.fault if stored else None
+        if known is not None and fault.revision <= known.revision:
             return
-        case_id = case_id_of(fault)
-        decision = judge_fault(
-            self.cases.get(case_id),
-            stored.fault if stored else None,
+        case_id = case_id_of(fault.fault_id)
+        case = self.cases.get(case_id)
+        former = self.cases.get(former_case_id(case, known, fault) or "")
+        if former is not None and former.merged_into is None:
+            self._move(former, case, fault, published_ms, now_ms)
+        elif case is None and fault.fault_id in self._moved_on:
+            pass  # the fault that it has become was here first, and has its case or needs none
+        else:
+            decision = judge_fault(
+                case, known, fault, self.rules, published_ms=published_ms, now_ms=now_ms
+            )
+            self._carry_out(case_id, decision, fault, published_ms, now_ms)
+        in_case = case_id if case_id in self.cases else None
+        self._note(StoredFault(fault, in_case))
+        self.changes.follow(fault, in_case)
+
+    def _note(self, stored: StoredFault) -> None:
+        self.faults[stored.fault.fault_id] = stored
+        if stored.fault.moved_from is not None:
+            self._moved_on.add(stored.fault.moved_from)
+
+    def _move(
+        self, former: Case, case: Case | None, fault: Fault, published_ms: int, now_ms: int
+    ) -> None:
+        """What had fired of the former case's clocks has fired for those that go on."""
+        stood = self.faults.get(former.fault_ids[0]) if former.fault_ids else None
+        moved = move(
+            former,
+            stood.fault if stood else None,
+            case,
             fault,
             self.rules,
             published_ms=published_ms,
             now_ms=now_ms,
         )
-        self._carry_out(case_id, decision, fault, published_ms, now_ms)
-        in_case = case_id if case_id in self.cases else None
-        self.faults[fault.fault_id] = StoredFault(fault, in_case)
-        self.changes.follow(fault, in_case)
+        case_id = case_id_of(fault.fault_id)
+        # First, for it may have a page, and that is where an error is likeliest: nothing is half moved then.
+        self._carry_out(case_id, moved.case, fault, published_ms, now_ms)
+        self._carry_out(former.case_id, moved.former, fault, published_ms, now_ms)
+        for deadline_id, version in moments_of(former):
+            if (deadline_id, version) in self.seen:
+                share = deadline_id.removeprefix(former.case_id)
+                self._remember(case_id + share, version)
+
+    def _remember(self, deadline_id: str, version: int) -> None:
+        """This deadline has been acted on."""
+        self.seen.add((deadline_id, version))
+        self.changes.seen.append(SeenRow(deadline_id, version))
 
     def _judge_deadline(self, deadline: Deadline, published_ms: int, now_ms: int) -> None:
         key = (deadline.deadline_id, deadline.version)
@@ -102,8 +147,7 @@ class Batch:
         if case is not None and decision.outcome in {"acted", "noted"}:
             fault = self.faults[case.fault_ids[0]].fault
             self._carry_out(case.case_id, decision, fault, published_ms, now_ms)
-            self.seen.add(key)
-            self.changes.seen.append(SeenRow(*key))
+            self._remember(*key)
         self.outcomes[decision.outcome] += 1
 
     def _carry_out(

@@ -1,4 +1,4 @@
-"""What becomes of a case: pure decisions on faults and deadlines (the states are drawn in README.md).
+"""What becomes of a case by its fault: pure decisions (the states are drawn in README.md).
 
 Each takes the newest records, what happened, the rules and the time, and gives a `Decision`. Faults are
 judged by the state that they are in, not by what their newest revision did: compaction may have taken the
@@ -10,21 +10,18 @@ from typing import Literal
 from msgspec.structs import replace
 
 from services.dispatch.clocks import (
-    END_SHARE,
     PROCESSING,
     RESOLUTION,
     RESPONSE,
-    STEP,
     overrun,
     promised_clocks,
     resume,
     shorten,
-    step_clock,
     stop,
 )
-from services.dispatch.decision import UNCHANGED, Decision, Note, Outcome, Page, PageReason, Rules
-from shared.documents.case import Case, CaseState
-from shared.documents.deadline import Deadline
+from services.dispatch.decision import UNCHANGED, Decision, Note, Rules
+from services.dispatch.steps import page_step
+from shared.documents.case import Case, CaseState, Milestones
 from shared.documents.fault import Fault, Grade, worse
 from shared.policy import GradeTerms
 from shared.times import from_rfc3339, to_rfc3339
@@ -32,11 +29,23 @@ from shared.times import from_rfc3339, to_rfc3339
 ENDED: tuple[CaseState, ...] = ("resolved", "closed")
 # Nobody needs to close what was solved by itself and never stopped the customer's business (S3.2).
 CLOSED_BY_THEMSELVES: tuple[Grade, ...] = ("C", "D")
+# Work on such an EMU is under way, or over: who is there sees its faults, and nobody is called for them.
+OUT_OF_SERVICE = ("commissioning", "retired")
+# What the last revision of a fault, and of its case, did where the EMU has gone to another site.
+MOVED = "moved"
 
 
-def case_id_of(fault: Fault) -> str:
+def case_id_of(fault_id: str) -> str:
     """The case of a fault is named by it, so a replay never opens a second one."""
-    return "c" + fault.fault_id[1:]
+    return "c" + fault_id[1:]
+
+
+def is_recorded_only(fault: Fault) -> bool:
+    """Whether it opens no case: a symptom, suppressed, or of an EMU that is not in service. Of such an EMU
+    a hazard opens one all the same: it endangers those who work there."""
+    if fault.cause_id is not None or fault.suppressed_by is not None:
+        return True
+    return fault.emu_state in OUT_OF_SERVICE and not fault.hazard
 
 
 def judge_fault(
@@ -51,57 +60,60 @@ def judge_fault(
     """`known` is the revision of the fault before this one, `published_ms` when this one came to Kafka."""
     at_ms = min(published_ms, now_ms)
     if case is None:
-        if fault.cause_id is not None or fault.suppressed_by is not None:
-            return UNCHANGED  # a symptom or suppressed: it does not stand for itself
-        return _open(fault, rules, at_ms, now_ms)
+        return _open(known, fault, rules, at_ms, now_ms) if _opens(known, fault) else UNCHANGED
+    if case.change == MOVED and not has_come_back(known, fault):
+        return UNCHANGED  # the work went on elsewhere, from what was newer than this
+    if fault.change == MOVED:
+        return leave(case, at_ms)
     if fault.state == "open":
-        was_cleared = known is None or known.state != "open" or fault.change == "reopened"
-        reopened = case.state in ENDED and was_cleared
-        return _follow_standing(case, fault, rules, reopened=reopened, at_ms=at_ms, now_ms=now_ms)
+        return _follow_standing(case, known, fault, rules, at_ms=at_ms, now_ms=now_ms)
     settled, notes = _settle(case, fault, at_ms)
     if not notes:
         return UNCHANGED
     return Decision(replace(settled, revision=case.revision + 1), notes=tuple(notes))
 
 
-def judge_deadline(case: Case | None, deadline: Deadline, rules: Rules, now_ms: int) -> Decision:
-    """Acts only on what the newest case says: the clock runs, and its due time is still this one."""
-    reason = _moot(case, deadline)
-    if case is None or reason is not None:
-        return Decision(outcome=reason or "unknown_case")
-    if deadline.share != END_SHARE:
-        note = Note("warning", detail=f"{deadline.share} of {deadline.clock} is used up")
-        return Decision(notes=(note,), outcome="noted")
-    if deadline.clock == STEP:
-        # By the timer's clock that time has come, even where ours is behind: the next step must be due
-        # later than this one, or it would bear this one's name and never fire.
-        return _escalate(case, rules, max(now_ms, deadline.version))
-    if case.clocks[deadline.clock].event == "due":
-        return Decision(notes=(Note("due", detail=deadline.clock),), outcome="noted")
-    breached = (*case.breached, deadline.clock)
-    case = replace(case, revision=case.revision + 1, change="breached", breached=breached)
-    return Decision(case, notes=(Note("breached", detail=deadline.clock),))
+def has_come_back(known: Fault | None, fault: Fault) -> bool:
+    """Whether the fault had moved away, and is here again under the same id."""
+    return known is not None and known.change == MOVED and fault.change != MOVED
 
 
-def _moot(case: Case | None, deadline: Deadline) -> Outcome | None:
-    """Why the deadline means nothing any more; None: it does."""
-    if case is None:
-        return "unknown_case"
-    clock = case.clocks.get(deadline.clock)
-    if clock is None or from_rfc3339(clock.due) != deadline.version:
-        return "stale"
-    if clock.stopped_at is not None:
-        return "stopped"
-    if deadline.share == END_SHARE and deadline.clock in case.breached:
-        return "repeated"
-    return None
+def leave(case: Case, at_ms: int) -> Decision:
+    """The case of a fault that has moved away with its EMU: closed, but nobody is told that it is solved."""
+    if case.state == "closed":
+        return UNCHANGED
+    case = replace(
+        stop_clocks(case, tuple(case.clocks), at_ms),
+        revision=case.revision + 1,
+        state="closed",
+        change=MOVED,
+        milestones=replace(case.milestones, closed_at=to_rfc3339(at_ms)),
+    )
+    note = Note(
+        MOVED,
+        detail="its EMU is at another site now; the work goes on in the case that opens there",
+    )
+    return Decision(case, notes=(note,))
 
 
-def _open(fault: Fault, rules: Rules, at_ms: int, now_ms: int) -> Decision:
-    """The case of a fault seen for the first time; nobody is paged for one that has cleared already."""
+def _opens(known: Fault | None, fault: Fault) -> bool:
+    """Whether a fault that is in no case opens one; `known` was recorded only."""
+    if is_recorded_only(fault) or fault.change == MOVED:
+        return False
+    # What has cleared while it was held back never stood for itself, unless its clocks began meanwhile.
+    return known is None or fault.state == "open" or fault.clocks_from != known.clocks_from
+
+
+def _open(known: Fault | None, fault: Fault, rules: Rules, at_ms: int, now_ms: int) -> Decision:
+    """The case of a fault that stands for itself now; nobody is paged for one that has cleared already."""
     terms = rules.terms(fault.grade)
+    start_ms = from_rfc3339(fault.clocks_from)
+    if known is not None and known.clocks_from == fault.clocks_from:
+        # Held back until this revision, which does not say since when it is not: a hazard that it became, or
+        # the same fault come back. Nobody is late for what nobody was asked to do.
+        start_ms = max(start_ms, at_ms)
     case = Case(
-        case_id=case_id_of(fault),
+        case_id=case_id_of(fault.fault_id),
         revision=1,
         change="opened",
         state="open",
@@ -114,38 +126,85 @@ def _open(fault: Fault, rules: Rules, at_ms: int, now_ms: int) -> Decision:
         policy=fault.policy,
         fault_ids=(fault.fault_id,),
         fault_count=1,
-        clocks=promised_clocks(from_rfc3339(fault.clocks_from), terms, rules.policy.warning_shares),
+        milestones=Milestones(opened_at=to_rfc3339(start_ms)),
+        clocks=promised_clocks(start_ms, terms, rules.policy.warning_shares),
     )
-    case = replace(case, milestones=replace(case.milestones, opened_at=fault.opened_at))
     opened = Note("opened", detail=f"grade {fault.grade}: {fault.grade_reason}")
     if fault.state == "open":
-        return _page(case, rules, "opened", now_ms, (opened,))
+        return page_step(case, rules, "opened", now_ms, (opened,))
     ended, notes = _settle(case, fault, at_ms)
     return Decision(replace(ended, change="opened"), notes=(opened, *notes))
 
 
 def _follow_standing(
-    case: Case, fault: Fault, rules: Rules, *, reopened: bool, at_ms: int, now_ms: int
+    case: Case, known: Fault | None, fault: Fault, rules: Rules, *, at_ms: int, now_ms: int
 ) -> Decision:
-    regraded = fault.grade != case.grade
-    upward = fault.grade < case.grade
-    if not reopened and not regraded:
-        return UNCHANGED
-    notes: list[Note] = []
-    if regraded:
-        notes.append(
-            Note("regraded", detail=f"{case.grade} to {fault.grade}: {fault.grade_reason}")
+    reopened = case.state in ENDED and _is_back(known, fault)
+    before, notes = case, list[Note]()
+    if (grading := _regrading(case, known, fault)) is not None:
+        notes.append(Note("regraded", detail=grading))
+        case = replace(_regrade(case, fault.grade, rules, at_ms), change="regraded")
+    if (addressing := _readdressing(case, fault)) is not None:
+        notes.append(Note("readdressed", detail=addressing))
+        case = replace(
+            _readdress(case, fault), change="readdressed" if grading is None else "regraded"
         )
-        case = _regrade(case, fault.grade, rules, at_ms)
     if reopened:
         notes.append(Note("reopened"))
-        case = _reopen(case, at_ms)
-    case = replace(case, revision=case.revision + 1, change="reopened" if reopened else "regraded")
+        case = replace(_reopen(case, at_ms), change="reopened")
+    if not notes:
+        return UNCHANGED
+    case = replace(case, revision=case.revision + 1)
     if reopened:
-        return _page(case, rules, "reopened", now_ms, tuple(notes))
-    if upward and case.state not in ENDED:
-        return _page(case, rules, "regraded", now_ms, tuple(notes))
+        return page_step(case, rules, "reopened", now_ms, tuple(notes))
+    graver = fault.grade < before.grade or _is_newly_hazard(known, fault)
+    if graver and case.state not in ENDED:
+        return page_step(case, rules, "regraded", now_ms, tuple(notes))
     return Decision(case, notes=tuple(notes))
+
+
+def _is_back(known: Fault | None, fault: Fault) -> bool:
+    """Whether an ended case is opened again: its fault was gone, or held back, and now it is not.
+
+    Not where it stood all the time: a person has ruled it gone, and the ruling is under way.
+    """
+    if is_recorded_only(fault):
+        return False
+    if known is None or known.state != "open" or fault.change == "reopened":
+        return True
+    return is_recorded_only(known)
+
+
+def _is_newly_hazard(known: Fault | None, fault: Fault) -> bool:
+    return fault.hazard and known is not None and not known.hazard
+
+
+def _regrading(case: Case, known: Fault | None, fault: Fault) -> str | None:
+    """What of the grade has changed, in words."""
+    hazard = " (a hazard now)" if _is_newly_hazard(known, fault) else ""
+    if fault.grade == case.grade and not hazard:
+        return None
+    # Said to whoever wonders why the times are still the shorter ones.
+    kept = "; what was promised stays promised" if fault.grade > case.grade else ""
+    return f"{case.grade} to {fault.grade}{hazard}: {fault.grade_reason}{kept}"
+
+
+def _readdressing(case: Case, fault: Fault) -> str | None:
+    """Whose it is now, where that has changed, in words."""
+    pairs = (
+        ("customer", case.customer_id, fault.customer_id),
+        ("desk", case.desk, fault.desk),
+        ("policy", case.policy, fault.policy),
+    )
+    changed = [
+        f"{name} {old or 'none'} to {new or 'none'}" for name, old, new in pairs if old != new
+    ]
+    return ", ".join(changed) or None
+
+
+def _readdress(case: Case, fault: Fault) -> Case:
+    """For the steps to come. No clock changes: what was promised by the former policy stays promised."""
+    return replace(case, customer_id=fault.customer_id, desk=fault.desk, policy=fault.policy)
 
 
 def _settle(case: Case, fault: Fault, at_ms: int) -> tuple[Case, list[Note]]:
@@ -199,23 +258,31 @@ def _reopen(case: Case, at_ms: int) -> Case:
     have come when it meant nothing, and does not come again.
     """
     milestones = replace(case.milestones, resolved_at=None, closed_at=None)
-    running = [RESOLUTION]
-    if milestones.processed_at is None:
-        running.append(PROCESSING)
-    if milestones.acknowledged_at is None:
-        running.append(RESPONSE)
+    running = clocks_of_work(case)
     clocks = resume(case.clocks, running)
     late = [name for name in overrun(clocks, running, at_ms) if name not in case.breached]
     return replace(
         case,
-        state=_state_of_work(case),
+        state=state_of_work(case),
+        merged_into=None,
         milestones=milestones,
         clocks=clocks,
         breached=(*case.breached, *late),
     )
 
 
-def _state_of_work(case: Case) -> CaseState:
+def clocks_of_work(case: Case) -> list[str]:
+    """The promises that are still to be kept while its fault stands."""
+    running = [RESOLUTION]
+    if case.milestones.processed_at is None:
+        running.append(PROCESSING)
+    if case.milestones.acknowledged_at is None:
+        running.append(RESPONSE)
+    return running
+
+
+def state_of_work(case: Case) -> CaseState:
+    """How far people had come with a case that ended, or moved."""
     if case.milestones.processed_at is not None:
         return "processed"
     return "open" if case.milestones.acknowledged_at is None else "acknowledged"
@@ -237,36 +304,3 @@ def _regrade(case: Case, grade: Grade, rules: Rules, at_ms: int) -> Case:
 
 def _severity(terms: GradeTerms) -> Literal["major", "general"] | None:
     return None if terms.severity == "none" else terms.severity
-
-
-def _escalate(case: Case, rules: Rules, now_ms: int) -> Decision:
-    """One level up; above the top is the top again, until somebody acknowledges."""
-    case = replace(case, revision=case.revision + 1, change="escalated", level=case.level + 1)
-    return _page(case, rules, "escalated", now_ms, ())
-
-
-def _page(
-    case: Case, rules: Rules, reason: PageReason, now_ms: int, notes: tuple[Note, ...]
-) -> Decision:
-    """One step: page who has taken the case, else the person of its level, and then wait for them."""
-    levels = rules.roster.levels(case.desk)
-    level = min(max(case.level, 1), len(levels))
-    person = levels[level - 1].name
-    clocks = case.clocks
-    if case.state == "open":
-        before = clocks.get(STEP)
-        # Never from before the newest step, where our clock is behind the one that it was due by.
-        start_ms = max(now_ms, from_rfc3339(before.start)) if before else now_ms
-        # A regrade makes nobody wait longer for the next step than they did before it.
-        latest = before if reason == "regraded" else None
-        step = step_clock(start_ms, rules.terms(case.grade), (clocks[PROCESSING], latest))
-        clocks = {**clocks, STEP: step}
-    elif case.assignee is not None and reason == "reopened":
-        person = case.assignee
-    page = Page(case.step + 1, level, person, reason)
-    milestones = case.milestones
-    if milestones.paged_at is None:
-        milestones = replace(milestones, paged_at=to_rfc3339(now_ms))
-    case = replace(case, step=page.step, level=level, clocks=clocks, milestones=milestones)
-    paged = Note("paged", detail=f"{person}, level {level}, step {page.step}: {reason}")
-    return Decision(case, page, (*notes, paged))

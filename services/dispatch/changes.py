@@ -11,6 +11,7 @@ from services.dispatch.pages import message_id_of, render_page
 from shared.documents.case import Case, encode_case
 from shared.documents.dead_letter import DeadLetter
 from shared.documents.fault import Fault, encode_fault
+from shared.kafka.partition import partition_of
 from shared.kafka.topics import Topics
 from shared.times import from_rfc3339
 
@@ -38,6 +39,7 @@ class FaultRow(NamedTuple):
     case_id: str | None
     revision: int
     state: str
+    moved_from: str | None
     doc: bytes
 
 
@@ -81,10 +83,14 @@ class OutboxRow(NamedTuple):
 
 @dataclass
 class Changes:
-    """Collects what decisions cause in one partition, in the order in which they were made."""
+    """Collects what decisions cause in one partition, in the order in which they were made.
+
+    A case of another partition, which has moved to ours, goes out there.
+    """
 
     topics: Topics
     partition: int
+    partitions: int
     url: str
     """Where people reach dispatch, for the links in pages."""
     cases: dict[str, CaseRow] = field(default_factory=dict[str, CaseRow])
@@ -95,11 +101,16 @@ class Changes:
     outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
 
     def decide(
-        self, case_id: str, decision: Decision, fault: Fault, *, caused_ms: int, now_ms: int
+        self, case_id: str, decision: Decision, fault: Fault | None, *, caused_ms: int, now_ms: int
     ) -> None:
-        """`fault` is the case's own, `caused_ms` when what caused this came to Kafka."""
+        """`fault` is the case's own, `caused_ms` when what caused this came to Kafka.
+
+        Raises ValueError for a page about a case without a fault.
+        """
         log = [LogRow(case_id, now_ms, *note) for note in decision.notes]
         if decision.case is not None and decision.page is not None:
+            if fault is None:
+                raise ValueError(f"a page about case {case_id}, which has no fault")
             # First, for it is where an error is likeliest: nothing is half decided then.
             body = render_page(decision.case, fault, decision.page, self.url)
             self.pages.append(self._page_row(decision.case, decision.page, body, caused_ms, now_ms))
@@ -115,6 +126,7 @@ class Changes:
             case_id=case_id,
             revision=fault.revision,
             state=fault.state,
+            moved_from=fault.moved_from,
             doc=encode_fault(fault),
         )
 
@@ -126,11 +138,13 @@ class Changes:
         *,
         now_ms: int,
         headers: Iterable[tuple[str, bytes]] = (),
+        partition: int | None = None,
     ) -> None:
-        """A record for our partition of `topic`, once this is committed."""
+        """A record for `partition` of `topic`, by default ours, once this is committed."""
         texts = [(name, text.decode("utf-8", "replace")) for name, text in headers]
         headers_doc = msgspec.json.encode(texts)
-        self.outbox.append(OutboxRow(self.partition, topic, key, value, headers_doc, now_ms))
+        place = self.partition if partition is None else partition
+        self.outbox.append(OutboxRow(place, topic, key, value, headers_doc, now_ms))
 
     def give_up(self, letter: DeadLetter, now_ms: int) -> None:
         """The record cannot be used: it goes to the dead letters as it came."""
@@ -164,13 +178,15 @@ class Changes:
     def _add_case(self, case: Case, now_ms: int) -> None:
         doc = encode_case(case)
         assert case.milestones.opened_at is not None  # noqa: S101 - set with the first revision
+        partition = partition_of(case.site_id, self.partitions)
         self.cases[case.case_id] = CaseRow(
             case_id=case.case_id,
-            partition=self.partition,
+            partition=partition,
             revision=case.revision,
             state=case.state,
             grade=case.grade,
             opened_ms=from_rfc3339(case.milestones.opened_at),
             doc=doc,
         )
-        self.send(self.topics.cases, case.case_id.encode(), doc, now_ms=now_ms)
+        key = case.case_id.encode()
+        self.send(self.topics.cases, key, doc, now_ms=now_ms, partition=partition)

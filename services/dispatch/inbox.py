@@ -61,6 +61,8 @@ def _check_ids(document: Fault | Deadline) -> None:
             "fault_id": (document.fault_id, LONGEST_ID),
             "emu_id": (document.emu_id, LONGEST_ID),
         }
+        if document.moved_from is not None:
+            ids["moved_from"] = (document.moved_from, LONGEST_ID)
     else:
         ids |= {
             "deadline_id": (document.deadline_id, LONGEST_DEADLINE_ID),

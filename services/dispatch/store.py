@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    text,
     tuple_,
     update,
 )
@@ -112,6 +113,37 @@ async def lock_inputs(connection: AsyncConnection, partition: int, expected: Off
         raise OwnershipError(f"partition {partition} was left at {expected}, it is at {found}")
 
 
+async def lock_all_inputs(connection: AsyncConnection) -> None:
+    """No other partition judges anything until the transaction ends. Before any other lock."""
+    await connection.execute(text("LOCK TABLE inputs IN EXCLUSIVE MODE"))
+
+
+async def may_be_opened_elsewhere(
+    connection: AsyncConnection, moved: Collection[tuple[str, str]]
+) -> bool:
+    """Whether the former case of any of these (fault_id, former case) may be opened at this moment.
+
+    Once the case is there its own lock does; once the fault is there no such case is opened any more. No
+    row of either is ever deleted, so nothing needs to be locked to ask for it.
+    """
+    fault_ids = [fault_id for fault_id, _ in moved]
+    known = await connection.scalars(
+        select(faults.c.fault_id).where(
+            faults.c.fault_id == func.any(bindparam("faults", fault_ids, ARRAY(Text)))
+        )
+    )
+    unknown = set(fault_ids) - set(known)
+    wanted = {case_id for fault_id, case_id in moved if fault_id in unknown}
+    if not wanted:
+        return False
+    there = await connection.scalars(
+        select(cases.c.case_id).where(
+            cases.c.case_id == func.any(bindparam("cases", sorted(wanted), ARRAY(Text)))
+        )
+    )
+    return bool(wanted - set(there))
+
+
 async def move_inputs(
     connection: AsyncConnection, partition: int, expected: Offsets, new: Offsets
 ) -> None:
@@ -153,13 +185,18 @@ async def lock_cases(connection: AsyncConnection, case_ids: Iterable[str]) -> di
 
 
 async def find_faults(
-    connection: AsyncConnection, *, fault_ids: Collection[str] = (), case_ids: Collection[str] = ()
+    connection: AsyncConnection,
+    *,
+    fault_ids: Collection[str] = (),
+    case_ids: Collection[str] = (),
 ) -> dict[str, StoredFault]:
-    """The faults of these ids, and those of these cases."""
+    """The faults of these ids, those that they have become at another site, and those of these cases."""
+    wanted = bindparam("faults", list(fault_ids), ARRAY(Text))
     rows = await connection.execute(
         select(cast(faults.c.doc, Text), faults.c.case_id).where(
             or_(
-                faults.c.fault_id == func.any(bindparam("faults", list(fault_ids), ARRAY(Text))),
+                faults.c.fault_id == func.any(wanted),
+                faults.c.moved_from == func.any(wanted),
                 faults.c.case_id == func.any(bindparam("cases", list(case_ids), ARRAY(Text))),
             )
         )

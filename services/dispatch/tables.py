@@ -63,7 +63,15 @@ faults = Table(
     Column("revision", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("doc", JSONB, nullable=False),
+    # The fault that it was at the site where its EMU stood before.
+    Column("moved_from", ID),
     Index("faults_by_case", "case_id"),
+)
+# Few have moved.
+Index(
+    "faults_by_former",
+    faults.c.moved_from,
+    postgresql_where=faults.c.moved_from.is_not(None),
 )
 
 # The steps that were decided, each once: the id is made from the case and the number of the step.

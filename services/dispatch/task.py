@@ -16,6 +16,7 @@ from services.dispatch.bell import Belfry
 from services.dispatch.cases import case_id_of
 from services.dispatch.changes import Changes
 from services.dispatch.database import transaction
+from services.dispatch.deadlines import moments_of
 from services.dispatch.decision import Rules
 from services.dispatch.inbox import read_record
 from services.dispatch.metrics import DEADLINES, TRANSACTION_SECONDS
@@ -61,7 +62,7 @@ class Context:
     """Of each partition; they outlive its tasks."""
 
     def changes(self, partition: int) -> Changes:
-        return Changes(self.topics, partition, self.url)
+        return Changes(self.topics, partition, self.partitions, self.url)
 
     def pager(self, partition: int) -> Pager:
         """The partition's only one: it outlives the task."""
@@ -161,7 +162,7 @@ class DispatchTask:
         new = {record.topic: record.offset + 1 for record in records}
         with TRANSACTION_SECONDS.time():
             async with transaction(self._context.engine) as connection:
-                await store.lock_inputs(connection, self._partition, self._next)
+                await self._lock(connection, events)
                 batch = await self._load(connection, events)
                 at_ms = now_ms()
                 batch.judge(events, at_ms)
@@ -201,26 +202,53 @@ class DispatchTask:
                 detail=error.detail,
             )
 
+    async def _lock(self, connection: AsyncConnection, events: Sequence[Event]) -> None:
+        """Our inputs; those of all partitions where a former case may be about to be opened in another.
+
+        Locks are taken in one order by everybody (inputs, then cases by their ids), so nobody deadlocks.
+        """
+        moved = [fault for fault in _faults(events) if fault.moved_from is not None]
+        if moved and await store.may_be_opened_elsewhere(
+            connection, [(fault.fault_id, case_id_of(fault.moved_from or "")) for fault in moved]
+        ):
+            await store.lock_all_inputs(connection)
+        await store.lock_inputs(connection, self._partition, self._next)
+
     async def _load(self, connection: AsyncConnection, events: Sequence[Event]) -> Batch:
         """The records that the events speak of."""
-        faults = [event.content for event in events if isinstance(event.content, Fault)]
+        faults = _faults(events)
         deadlines = [event.content for event in events if isinstance(event.content, Deadline)]
+        former = {fault.moved_from for fault in faults if fault.moved_from is not None}
         # Cases are locked before anything of theirs is read: people change them at the same time.
         cases = await store.lock_cases(
             connection,
-            [*map(case_id_of, faults), *(deadline.case_id for deadline in deadlines)],
+            [
+                *(case_id_of(fault.fault_id) for fault in faults),
+                *map(case_id_of, former),
+                *(deadline.case_id for deadline in deadlines),
+            ],
         )
+        fired = [
+            key
+            for fault_id in former
+            if (case := cases.get(case_id_of(fault_id))) is not None
+            for key in moments_of(case)
+        ]
         return Batch(
             rules=self._context.rules,
             changes=self._context.changes(self._partition),
             cases=cases,
             faults=await store.find_faults(
                 connection,
-                fault_ids=[fault.fault_id for fault in faults],
+                fault_ids=[*(fault.fault_id for fault in faults), *former],
                 case_ids=[deadline.case_id for deadline in deadlines],
             ),
             seen=await store.find_seen(
                 connection,
-                [(deadline.deadline_id, deadline.version) for deadline in deadlines],
+                [*((deadline.deadline_id, deadline.version) for deadline in deadlines), *fired],
             ),
         )
+
+
+def _faults(events: Iterable[Event]) -> list[Fault]:
+    return [event.content for event in events if isinstance(event.content, Fault)]

@@ -35,12 +35,19 @@ OURS = partition_of("site-1", PARTITIONS)
 RULES = Rules(load_policy(None), load_roster(None))
 
 
-def record(value: bytes | None, *, topic: str = TOPICS.faults, partition: int = OURS) -> Record:
+def record(
+    value: bytes | None,
+    *,
+    topic: str = TOPICS.faults,
+    partition: int = OURS,
+    offset: int = 7,
+    timestamp: int = T0,
+) -> Record:
     return ConsumerRecord(
         topic=topic,
         partition=partition,
-        offset=7,
-        timestamp=T0,
+        offset=offset,
+        timestamp=timestamp,
         timestamp_type=0,
         key=b"key",
         value=value,
@@ -52,7 +59,7 @@ def record(value: bytes | None, *, topic: str = TOPICS.faults, partition: int = 
 
 
 def batch() -> Batch:
-    return Batch(RULES, Changes(TOPICS, OURS, "http://here"), {}, {}, set())
+    return Batch(RULES, Changes(TOPICS, OURS, PARTITIONS, "http://here"), {}, {}, set())
 
 
 def event(content: Fault | Deadline | RecordError, value: bytes | None = b"") -> Event:

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from services.dispatch import actions
 from services.dispatch.actions import NotAllowed
-from services.dispatch.cases import judge_deadline, judge_fault
+from services.dispatch.cases import judge_fault
+from services.dispatch.deadlines import judge_deadline
 from services.dispatch.decision import Decision, Rules
 from services.dispatch.roster import load_roster
 from shared.documents.case import Case
