@@ -168,6 +168,14 @@ class Stage:
 
         await until(look, what=f"page {step} of {fault.emu_id}")
 
+    async def heard(self, fault: Fault) -> None:
+        """Return once dispatch has this revision of the fault."""
+        query = "SELECT 1 FROM faults WHERE fault_id = %s AND revision >= %s"
+        await until(
+            lambda: self.rows(query, fault.fault_id, fault.revision),
+            what=f"{fault.fault_id}, revision {fault.revision}",
+        )
+
     async def settled(self) -> None:
         """Return once nothing waits to be sent out."""
 
