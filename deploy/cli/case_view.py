@@ -40,6 +40,11 @@ NEXT_COMMANDS = {
     "resolved": "cases close {id}",
 }
 
+NOT_IN_SERVICE = {"commissioning": "in commissioning", "retired": "retired"}
+STALE = "nothing is heard of its EMU: it is not known whether this still stands"
+# The last thing that happened to a case whose EMU has gone to another site.
+MOVED = "moved"
+
 Facts = list[tuple[str, str | Text]]
 """Names, and what there is to say of each."""
 
@@ -67,7 +72,7 @@ def case_table(found: CaseList[Case, Fault], reader: Reader, width: int) -> Tabl
         cells = [
             Text(short(case.case_id)),
             grade_text(case.grade),
-            _state_text(case),
+            Text(case.state, style=STATE_STYLES.get(case.state, "")),
             _next_text(case, reader),
             _shortened(fault.title if fault else ""),
             _shortened(_place(case, fault)),
@@ -109,6 +114,22 @@ def case_facts(case: Case, own: Fault | None, reader: Reader) -> Facts:
         facts.append(("Worst grade", grade_text(case.grade_worst)))
     facts.append(("Failure", case.severity or "neither major nor general"))
     facts.append(("Desk", f"{case.desk}, policy {case.policy}"))
+    if own is not None:
+        facts += fault_facts(own)
+    if case.merged_into is not None:
+        facts.append(("Goes on as", case.merged_into))
+    return facts
+
+
+def fault_facts(fault: Fault) -> Facts:
+    """What else a reader must know of a fault: where it was before, and how sure it is."""
+    facts: Facts = []
+    if fault.emu_state in NOT_IN_SERVICE:
+        facts.append(("EMU is", NOT_IN_SERVICE[fault.emu_state]))
+    if fault.moved_from is not None:
+        facts.append(("Was before", f"fault {fault.moved_from}, at the site of its EMU then"))
+    if fault.stale and fault.state == "open":
+        facts.append(("Stale", Text(STALE, style="yellow")))
     return facts
 
 
@@ -147,7 +168,7 @@ def fault_lines(faults: Iterable[Fault], reader: Reader) -> RenderableType | Non
         table.add_row(
             Text(short(fault.fault_id)),
             grade_text(fault.grade),
-            Text(fault.state),
+            Text(f"{fault.state}, stale" if fault.stale else fault.state),
             Text(plain(fault.title)),
             Text(plain(f"{fault.emu_id} {fault.component}")),
             Text(f"{times(fault.count)}, last {moment(fault.last_at, reader)}"),
@@ -232,6 +253,8 @@ def _shortened(text: str) -> Text:
 
 
 def _state_text(case: Case) -> Text:
+    if case.change == MOVED:
+        return Text("closed, moved to another site", style=STATE_STYLES["closed"])
     return Text(case.state, style=STATE_STYLES.get(case.state, ""))
 
 
@@ -241,7 +264,8 @@ def _next_text(case: Case, reader: Reader) -> Text:
     if news is not None:
         return Text(news.text, style=STANDING_STYLES[news.standing])
     ended_at = case.milestones.closed_at or case.milestones.resolved_at
-    return Text(f"{case.state} {ago(ended_at, reader)}" if ended_at else "", style="dim")
+    how = MOVED if case.change == MOVED else case.state
+    return Text(f"{how} {ago(ended_at, reader)}" if ended_at else "", style="dim")
 
 
 def clock_end(name: str, clock: Clock, *, breached: bool, reader: Reader) -> ClockNews:
@@ -267,6 +291,8 @@ def _what_next(case: Case) -> list[Text]:
     """The command that a person gives next; also how all of this came about."""
     ids = {"id": short(case.case_id)}
     commands = [NEXT_COMMANDS[case.state]] if case.state in NEXT_COMMANDS else []
+    if case.merged_into is not None:
+        commands.append(f"cases show {short(case.merged_into)}")
     return [
         Text(f"bakvakt {command.format_map(ids)}", style="dim")
         for command in [*commands, "explain {id}"]

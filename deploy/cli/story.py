@@ -12,6 +12,9 @@ from rich.tree import Tree
 
 from deploy.cli.case_view import (
     GRADE_STYLES,
+    MOVED,
+    NOT_IN_SERVICE,
+    STALE,
     STANDING_STYLES,
     Facts,
     case_facts,
@@ -56,10 +59,27 @@ def story(explanation: Explanation, reader: Reader) -> RenderableType:
     for fault_story in explanation.faults:
         blocks += [_fault_tree(fault_story, reader), Text("")]
     if explanation.case is None:
-        blocks.append(Text("Dispatch has it in no case."))
+        blocks += [Text(_why_no_case(told.fault)) for told in explanation.faults]
     else:
         blocks.append(_case_tree(explanation.case, reader))
     return Group(*blocks)
+
+
+def _why_no_case(fault: Fault) -> str:
+    """As far as the fault says it itself."""
+    said = "Dispatch has it in no case"
+    if fault.cause_id is not None:
+        return f"{said}: it is a symptom of {fault.cause_id}."
+    if fault.suppressed_by is not None:
+        return f"{said}: it is suppressed by {fault.suppressed_by}."
+    if fault.emu_state in NOT_IN_SERVICE:
+        return (
+            f"{said}: its EMU is {NOT_IN_SERVICE[fault.emu_state]}. It is recorded, and nobody is paged; "
+            "if it still stands when the EMU is put into service, it gets one then."
+        )
+    if fault.change == MOVED:
+        return f"{said}: its EMU went to another site before anybody was paged; it has one there."
+    return f"{said}."
 
 
 def _fault_tree(told: FaultStory, reader: Reader) -> Tree:
@@ -182,6 +202,8 @@ def _published(fault: Fault, history: History, reader: Reader) -> RenderableType
         ("Reported", f"{times(fault.count)}, last {moment(fault.last_at, reader, exact=True)}"),
         ("Came back", times(fault.flaps) if fault.flaps else "never"),
     ]
+    if fault.stale and fault.state == "open":
+        facts.append(("", Text(STALE, style="yellow")))
     if fault.cleared_at is not None:
         facts.append(("Cleared", moment(fault.cleared_at, reader, exact=True)))
     kept = f"{len(history.revisions)} of {fault.revision} still in {history.topic}"

@@ -1,6 +1,7 @@
 """Cases as people read them: times, durations, clocks, tables."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -147,6 +148,32 @@ def test_case_is_shown_with_clocks_faults_pages_and_log() -> None:
     assert "delivered 30 s later, 2 tries" in text
     assert re.search(r"opened +grade A: catalogue", text)
     assert f"bakvakt cases resolve {file.case.case_id[:8]} --reason TEXT" in text
+
+
+def test_case_of_a_silent_emu_says_that_it_is_not_known_whether_its_fault_stands() -> None:
+    fault = make_fault(stale=True, emu_state="commissioning", moved_from="fbefore")
+    text = rendered(case_page(make_case_file(fault), reader(1)))
+    assert "nothing is heard of its EMU: it is not known whether this still stands" in text
+    assert re.search(r"open, stale +Cell", text)
+    assert re.search(r"EMU is +in commissioning", text)
+    assert re.search(r"Was before +fault fbefore", text)
+
+
+def test_case_that_has_moved_says_where_it_goes_on_and_never_that_it_was_solved() -> None:
+    fields: dict[str, Any] = {
+        "state": "closed",
+        "change": "moved",
+        "merged_into": "cnewsitenewsite1",
+        "clocks": {"processing": make_clock(15, stopped=3)},
+        "milestones": Milestones(opened_at=at(0), closed_at=at(3)),
+    }
+    text = rendered(case_page(make_case_file(**fields), reader(5)))
+    assert re.search(r"State +closed, moved to another site", text)
+    assert re.search(r"Goes on as +cnewsitenewsite1", text)
+    assert "bakvakt cases show cnewsite\n" in text
+    assert "resolved" not in text
+    listed = CaseList(cases=[make_case(**fields)], faults=[make_fault()], next=None)
+    assert "moved 2 min ago" in rendered(case_table(listed, reader(5), WIDE))
 
 
 def test_page_that_was_not_delivered_says_why() -> None:

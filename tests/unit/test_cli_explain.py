@@ -148,16 +148,33 @@ def test_row_of_a_report_that_gives_no_level_is_the_one_that_fits_and_that_is_sa
         ({"cause_id": "fcause", "rule": "same rack"}, "Attached to its cause fcause", "same rack"),
         ({"suppressed_by": "window 7"}, "Suppressed by window 7", "none"),
         ({"moved_from": "fbefore"}, "Stands for itself", "fbefore"),
+        ({"stale": True}, "Stands for itself", "open, stale"),
+        ({"stale": True}, "Stands for itself", "it is not known whether this still stands"),
     ],
 )
 def test_what_a_fault_is_attached_to_or_suppressed_by_is_told(
-    fields: dict[str, str], heading: str, fact: str
+    fields: dict[str, Any], heading: str, fact: str
 ) -> None:
     fault = known_fault(**fields)
     text = rendered(story(Explanation(faults=[told(fault)], case=None), reader(1)))
     assert heading in text
     assert fact in text
-    assert "Dispatch has it in no case." in text
+    assert "Dispatch has it in no case" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"cause_id": "fcause"}, "it is a symptom of fcause."),
+        ({"suppressed_by": "window 7"}, "it is suppressed by window 7."),
+        ({"emu_state": "commissioning"}, "its EMU is in commissioning. It is recorded"),
+        ({"emu_state": "retired"}, "its EMU is retired. It is recorded"),
+        ({"change": "moved", "state": "closed"}, "its EMU went to another site before"),
+    ],
+)
+def test_fault_that_is_in_no_case_is_told_with_the_reason(fields: dict[str, Any], why: str) -> None:
+    alone = Explanation(faults=[told(known_fault(**fields))], case=None)
+    assert f"Dispatch has it in no case: {why}" in rendered(story(alone, reader(1)))
 
 
 def test_reports_of_the_condition_are_picked_from_a_list() -> None:
