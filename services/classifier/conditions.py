@@ -80,8 +80,10 @@ class ChangedConditions:
 
     def put(self, condition: Condition) -> Condition | None:
         """Add it, or replace the one of its key; returns what was there."""
-        before = self.get(key := condition.key)
-        self._changed_of(key[0])[key[1:]] = condition
+        emu_id, name = condition.emu_id, (condition.component, condition.code)
+        changed = self._changed_of(emu_id)
+        before = changed[name] if name in changed else self._base.of(emu_id).get(name)
+        changed[name] = condition
         return before
 
     def remove(self, key: ConditionKey) -> None:

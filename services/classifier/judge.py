@@ -54,11 +54,12 @@ def judge_edge(
     if is_redelivered(emu, edge.source):
         return Outcome("redelivered")
     heard = remember_source(emu, edge.source)
-    if is_counted(emu, edge):
-        return Outcome("duplicate", heard)
-    heard = remember_report(heard, edge)
-    if is_late(emu, condition, (edge.component, edge.code), edge):
-        return _sum_up(heard, count_late(condition, edge, now_ms, rules))
+    if edge.seq is not None:  # one without a number is neither
+        if is_counted(emu, edge):
+            return Outcome("duplicate", heard)
+        heard = remember_report(heard, edge)
+        if is_late(emu, condition, (edge.component, edge.code), edge):
+            return _sum_up(heard, count_late(condition, edge, now_ms, rules))
     said = rise if edge.raised else fall
     return _sum_up(heard, said(condition, edge, now_ms, rules))
 
@@ -124,8 +125,9 @@ def wake(condition: Condition, now_ms: int, rules: Rules) -> Outcome:
 
 def _sum_up(emu: Emu | None, turn: Turn) -> Outcome:
     conditions = () if turn.condition is None else (turn.condition,)
-    too_short = int(turn.verdict == "too_short")
-    return Outcome(turn.verdict, emu, conditions, turn.told, too_short=too_short)
+    return Outcome(
+        turn.verdict, emu, conditions, turn.told, too_short=int(turn.verdict == "too_short")
+    )
 
 
 def _edges_of(

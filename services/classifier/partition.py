@@ -185,8 +185,8 @@ class Batch:
         All or nothing: where a rule raises, no part of the record's outcome is staged.
         """
         self._take(record.emu_id, self._judge(record))
-        if self._facts(record.emu_id).state == "retired" and not isinstance(record, Fact):
-            self.retired += 1
+        if self.facts or self._partition.emus_by_state["retired"]:
+            self._count_retired(record)
 
     def judge_plainly(self, record: InternalRecord) -> None:
         """As `judge`, where a rule of it raises: by the catalogue's grade, without rules."""
@@ -252,6 +252,10 @@ class Batch:
                 facts = self._facts(record.emu_id)
                 conditions = self.conditions.of(record.emu_id)
                 return judge_fact(facts, conditions.values(), record, now_ms, rules)
+
+    def _count_retired(self, record: InternalRecord) -> None:
+        if self._facts(record.emu_id).state == "retired" and not isinstance(record, Fact):
+            self.retired += 1
 
     def _emu(self, emu_id: str) -> Emu:
         return self.emus.get(emu_id) or self._partition.emus.get(emu_id, _NEW_EMU)

@@ -3,6 +3,7 @@
 Reading and committing exactly once is `shared.kafka.exactly_once`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -146,8 +147,8 @@ class ClassifierBatch:
             ALARMS.labels(verdict).inc(count)
         TOO_SHORT.inc(self._batch.too_short)
         RETIRED.inc(self._batch.retired)
-        for fault in self._batch.faults:
-            FAULTS.labels(fault.change).inc()
+        for change, count in Counter(fault.change for fault in self._batch.faults).items():
+            FAULTS.labels(change).inc(count)
         for letter in self._letters:
             DEAD_LETTERS.labels("classifier", letter.reason).inc()
 
