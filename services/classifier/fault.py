@@ -1,9 +1,14 @@
 """The Fault document: made here and nowhere else, of a condition and its EMU. Pure."""
 
-from services.classifier.state import NO_MARKS, Condition, Facts
+from services.classifier.state import NO_MARKS, Condition, Facts, Regrade
 from shared.catalogue import Catalogue
-from shared.documents.fault import Fault, FaultChange, FaultSource
+from shared.documents.fault import GRADES, Fault, FaultChange, FaultSource
+from shared.policy import GRADE_DEFINITIONS
 from shared.times import to_rfc3339
+
+_BY_CATALOGUE = {
+    grade: f". By the catalogue {grade}: {GRADE_DEFINITIONS[grade]}." for grade in GRADES
+}
 
 
 def make_fault(
@@ -23,7 +28,7 @@ def make_fault(
         state="open" if cleared_at_ms is None else "closed" if change == "closed" else "cleared",
         stale=marks.stale,
         grade=condition.grade,
-        grade_reason=condition.grade_reason,
+        grade_reason=_reason(condition, marks.regrade),
         hazard=condition.hazard,
         kind=condition.kind or row.kind,
         code=condition.code,
@@ -45,6 +50,17 @@ def make_fault(
         cleared_at=None if cleared_at_ms is None else to_rfc3339(cleared_at_ms),
         count=condition.count,
         flaps=condition.flaps,
+        cause_id=marks.cause_id,
+        rule=marks.rule,
         catalogue=catalogue.version,
         source=FaultSource(source.topic, source.partition, source.offset),
     )
+
+
+def _reason(condition: Condition, regrade: Regrade | None) -> str:
+    """What the catalogue says, then the rule that gave the grade, and what that grade means."""
+    reason, grade = condition.grade_reason.removesuffix("."), condition.grade
+    if regrade is None:
+        return reason + _BY_CATALOGUE[grade]
+    change = f"{grade} instead of {regrade.base}" if grade != regrade.base else grade
+    return f"{reason}. {regrade.words}, {change}: {GRADE_DEFINITIONS[grade]}."

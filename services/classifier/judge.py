@@ -6,11 +6,14 @@ import msgspec
 
 from services.classifier.grading import is_graver
 from services.classifier.life import (
+    Earlier,
     clear,
     confirm,
     count_late,
+    detach,
     fall,
     go_on,
+    regrade_by,
     rise,
 )
 from services.classifier.order import (
@@ -24,7 +27,7 @@ from services.classifier.order import (
 from services.classifier.revisions import Told, Turn, close
 from services.classifier.rules import Rules
 from services.classifier.scope import is_spoken_of, names_spoken_of
-from services.classifier.state import Condition, ConditionName, Emu, Facts
+from services.classifier.state import Condition, ConditionKey, ConditionName, Emu, Facts
 from shared.documents.internal import Active, Edge, Ruling, Snapshot
 
 
@@ -47,8 +50,19 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """None: unchanged."""
 
 
+def never(_: ConditionKey) -> tuple[int, ...]:
+    """Earlier faults are not known."""
+    return ()
+
+
 def judge_edge(
-    emu: Emu, condition: Condition | None, edge: Edge, now_ms: int, rules: Rules
+    emu: Emu,
+    condition: Condition | None,
+    edge: Edge,
+    now_ms: int,
+    rules: Rules,
+    *,
+    earlier: Earlier = never,
 ) -> Outcome:
     """One raise or clear; `condition` is what is known of it (None: nothing)."""
     if is_redelivered(emu, edge.source):
@@ -60,8 +74,9 @@ def judge_edge(
         heard = remember_report(heard, edge)
         if is_late(emu, condition, (edge.component, edge.code), edge):
             return _sum_up(heard, count_late(condition, edge, now_ms, rules))
-    said = rise if edge.raised else fall
-    return _sum_up(heard, said(condition, edge, now_ms, rules))
+    if edge.raised:
+        return _sum_up(heard, rise(condition, edge, now_ms, rules, earlier))
+    return _sum_up(heard, fall(condition, edge, now_ms, rules))
 
 
 def judge_snapshot(
@@ -70,6 +85,8 @@ def judge_snapshot(
     snapshot: Snapshot,
     now_ms: int,
     rules: Rules,
+    *,
+    earlier: Earlier = never,
 ) -> Outcome:
     """What stands by the snapshot against what stood; `conditions` are all of this EMU.
 
@@ -91,10 +108,12 @@ def judge_snapshot(
         if is_late(emu, condition, name, edge):
             late = True
             continue
-        if edge.raised and condition is not None and condition.is_raised:
+        if not edge.raised:
+            turn = fall(condition, edge, now_ms, rules)
+        elif condition is not None and condition.is_raised:
             turn = confirm(condition, edge, now_ms, rules)
         else:
-            turn = (rise if edge.raised else fall)(condition, edge, now_ms, rules)
+            turn = rise(condition, edge, now_ms, rules, earlier)
         if turn.condition is not None:
             changed[name] = turn.condition
         too_short += turn.verdict == "too_short"
@@ -106,13 +125,20 @@ def judge_snapshot(
 def judge_ruling(
     emu: Emu, condition: Condition | None, ruling: Ruling, now_ms: int, rules: Rules
 ) -> Outcome:
-    """A person says that the condition has gone."""
+    """A person says that the condition has gone, how grave it is, or that it is no symptom."""
     if is_redelivered(emu, ruling.source):
         return Outcome("redelivered")
     heard = remember_source(emu, ruling.source)
-    if condition is None:
+    if condition is None or condition.is_word_only:
         return Outcome("nothing", heard)
-    return _sum_up(heard, clear(condition, ruling.receipt_ms, now_ms, rules))
+    match ruling.action:
+        case "clear":
+            turn = clear(condition, ruling.receipt_ms, now_ms, rules)
+        case "regrade":
+            turn = regrade_by(condition, ruling, now_ms, rules)
+        case "detach":
+            turn = detach(condition, ruling.receipt_ms, now_ms, rules)
+    return _sum_up(heard, turn)
 
 
 def wake(condition: Condition, now_ms: int, rules: Rules) -> Outcome:

@@ -8,9 +8,19 @@ raise ─► held ─► opened ─► repeated … ─► leaving ─► cleare
 Without a hold, an on-delay, an off-delay and chatter (rules.py), nothing is held and nothing leaves slowly.
 """
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
-from services.classifier.grading import is_graver, regrade
+from services.classifier.grading import (
+    age,
+    expect_raise,
+    is_graver,
+    obey,
+    raises_of,
+    recall_raises,
+    regrade,
+)
 from services.classifier.revisions import (
     TRAILING_MS,
     Turn,
@@ -23,25 +33,38 @@ from services.classifier.revisions import (
     tell_risen,
 )
 from services.classifier.rules import CHATTER_CHANGES, Rules
-from services.classifier.state import REOPEN_WINDOW_MS, Condition
+from services.classifier.state import (
+    NO_MARKS,
+    REOPEN_WINDOW_MS,
+    Condition,
+    ConditionKey,
+    with_marks,
+)
 from shared.catalogue import Row
-from shared.documents.internal import Edge
+from shared.documents.internal import Edge, Ruling
 from shared.times import MINUTE_MS
 
 # A repeat after this much silence is news, and told at once.
 QUIET_MS = MINUTE_MS
 
 
-def rise(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
+Earlier = Callable[[ConditionKey], tuple[int, ...]]
+"""When a condition rose of which all faults are closed (raises.ChangedRaises.of)."""
+
+
+def rise(
+    condition: Condition | None, edge: Edge, now_ms: int, rules: Rules, earlier: Earlier
+) -> Turn:
     """It has risen, or is said to stand again."""
     if condition is None or condition.is_word_only:
-        return _tell_or_hold(make_condition(edge, rules), now_ms, rules)
+        raises = earlier((edge.emu_id, edge.component, edge.code))
+        return _begin(edge, raises, now_ms, rules)
     if condition.is_raised:
         return _tell_repeat(_count(condition, edge), condition, edge, now_ms, rules)
     settled = _settle(condition, edge.receipt_ms, now_ms, rules)
     known = settled.condition
     if known is None:
-        turn = _tell_or_hold(make_condition(edge, rules), now_ms, rules)
+        turn = _begin(edge, raises_of(settled.told[-1][1]), now_ms, rules)
     else:
         back = _come_back(known, edge)
         if known.stands:
@@ -73,6 +96,28 @@ def clear(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) -> T
     return Turn("nothing", replace(condition, ripe_at_ms=None))
 
 
+def regrade_by(condition: Condition, ruling: Ruling, now_ms: int, rules: Rules) -> Turn:
+    """A person says how grave it is. Raises ValueError where the ruling says no grade."""
+    ruled = obey(condition, ruling, rules.catalogue)
+    if ruled is None:
+        return Turn("hazard_not_lowered")
+    if condition.revision:
+        return publish("regraded", ruled, now_ms, rules)
+    return _tell_graver(ruled, now_ms, rules)
+
+
+def detach(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:
+    """A person says that it stands for itself, which holds as long as its fault lives."""
+    marks = condition.marks or NO_MARKS
+    free = replace(marks, cause_id=None, rule=None, detached=True)
+    if marks.cause_id is None:
+        return Turn("nothing", with_marks(condition, free))
+    condition = with_marks(condition, replace(free, clocks_from_ms=receipt_ms))
+    if not condition.revision:
+        return Turn("nothing", condition)
+    return publish("detached", condition, now_ms, rules)
+
+
 def confirm(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     """A snapshot says that it still stands: news only where its level makes it graver."""
     if not is_graver(condition, edge.level, rules.catalogue):
@@ -83,7 +128,7 @@ def confirm(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn
         boot=edge.boot,
         seq=edge.seq,
     )
-    return _tell_graver(condition, edge.level, now_ms, rules)
+    return _tell_graver(regrade(condition, edge.level, rules.catalogue), now_ms, rules)
 
 
 def count_late(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
@@ -117,7 +162,18 @@ def go_on(condition: Condition, now_ms: int, rules: Rules) -> Turn:
         return tell_risen(condition, now_ms, rules)
     if due_ms == condition.clears_at_ms:
         return _finish_leaving(condition, now_ms, rules)
+    if due_ms == condition.ages_at_ms:
+        return publish("regraded", age(condition, rules), now_ms, rules)
     return tell_repeats(condition, now_ms, rules)
+
+
+def _begin(edge: Edge, earlier: tuple[int, ...], now_ms: int, rules: Rules) -> Turn:
+    """The first raise of a fault; `earlier`: those of the same condition's earlier ones."""
+    condition = make_condition(edge, rules)
+    if earlier:
+        condition = recall_raises(condition, earlier, rules)
+        condition = expect_raise(condition, rules)
+    return _tell_or_hold(condition, now_ms, rules)
 
 
 def _tell_or_hold(condition: Condition, now_ms: int, rules: Rules) -> Turn:
@@ -138,7 +194,7 @@ def _tell_repeat(
 ) -> Turn:
     """A raise of what stands, counted already."""
     if is_graver(condition, edge.level, rules.catalogue):
-        return _tell_graver(condition, edge.level, now_ms, rules)
+        return _tell_graver(regrade(condition, edge.level, rules.catalogue), now_ms, rules)
     if condition.ripe_at_ms is not None:
         return Turn("repeat", condition)
     if edge.receipt_ms - before.last_at_ms >= QUIET_MS:
@@ -149,9 +205,8 @@ def _tell_repeat(
     return Turn("repeat", condition)
 
 
-def _tell_graver(condition: Condition, level: str | None, now_ms: int, rules: Rules) -> Turn:
-    """At once, or by the shorter hold of the new grade."""
-    condition = regrade(condition, level, rules.catalogue)
+def _tell_graver(condition: Condition, now_ms: int, rules: Rules) -> Turn:
+    """It has a new grade: told at once, or by the shorter hold of that grade."""
     if condition.ripe_at_ms is None:
         return publish("regraded", condition, now_ms, rules)
     row = rules.catalogue.look_up(condition.code, condition.level)

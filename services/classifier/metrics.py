@@ -25,6 +25,11 @@ EMUS = Gauge(
     "EMUs whose record is known, by its state.",
     ["partition", "state"],
 )
+REGRADED = Counter(
+    "bakvakt_classifier_regraded_total",
+    "Revisions that open, reopen or regrade a fault by a grade that is not the catalogue's, by what gave it.",
+    ["by"],
+)
 FAULTS_OPEN = Gauge(
     "bakvakt_classifier_faults_open",
     "Faults whose condition stands.",

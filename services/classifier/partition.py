@@ -8,11 +8,15 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from msgspec.structs import replace
+
 from services.classifier.conditions import ChangedConditions, Conditions
 from services.classifier.facts import judge_fact
 from services.classifier.fault import make_fault
+from services.classifier.grading import ages_at
 from services.classifier.judge import Outcome, judge_edge, judge_ruling, judge_snapshot, wake
 from services.classifier.plain import judge_plainly
+from services.classifier.raises import ChangedRaises, Raises
 from services.classifier.revisions import Told
 from services.classifier.rules import Rules
 from services.classifier.state import (
@@ -28,6 +32,7 @@ from services.classifier.state import (
     decode_emu,
     decode_facts,
     decode_meta,
+    decode_raises,
     emu_key,
     encode,
     facts_key,
@@ -36,7 +41,7 @@ from services.classifier.state import (
     parse_emu_key,
 )
 from shared.documents.emu import EMU_STATES, EmuRecord
-from shared.documents.fault import GRADES, Fault
+from shared.documents.fault import GRADES, Fault, FaultChange
 from shared.documents.internal import Edge, Fact, InternalRecord, Ruling, Snapshot
 
 _NEW_EMU = Emu()
@@ -48,6 +53,8 @@ URGENT_GRADES = ("A", "B")
 MAX_STALE_WAKE_UPS = 10_000
 # These are told late on purpose: nobody waits for them.
 UNHURRIED = ("repeated", "closed")
+# These tell a grade that nobody knew.
+GRADED = ("opened", "reopened", "regraded")
 
 
 ChangelogEntry = tuple[bytes, bytes | None]
@@ -61,6 +68,7 @@ class Partition:
         self.rules = rules
         self.meta = Meta(offset=0, now_ms=0)
         self.conditions = Conditions()
+        self.raises = Raises()
         self.emus: dict[str, Emu] = {}
         self.facts: dict[str, Facts] = {}
         self._seeds: dict[str, Facts] = {}
@@ -79,6 +87,11 @@ class Partition:
         elif key.startswith(b"f"):
             if value is not None:
                 self.facts[parse_emu_key(key)] = decode_facts(value)
+        elif key.startswith(b"r"):
+            if value is None:
+                self.raises.remove(key)
+            else:
+                self.raises.put(key, decode_raises(value))
         elif value is None:
             self.conditions.remove(parse_condition_key(key))
         else:
@@ -96,6 +109,9 @@ class Partition:
         self.emus_by_state.update(facts.state for facts in self.facts.values())
         for condition in self.conditions:
             self.open_by_grade[condition.grade] += condition.is_open
+            if condition.grade == "D" and condition.ages_at_ms is None:
+                # It may be remembered from before this was kept.
+                self.conditions.put(replace(condition, ages_at_ms=ages_at(condition, self.rules)))
         self._list_wake_ups()
 
     def stage(self) -> "Batch":
@@ -113,6 +129,7 @@ class Partition:
                 if condition is not None and condition.is_open:
                     self.open_by_grade[condition.grade] += 1
         batch.conditions.apply()
+        batch.raises.apply()
         self.emus.update(batch.emus)
         for emu_id, facts in batch.facts.items():
             before = self.facts.get(emu_id, NO_FACTS)
@@ -164,6 +181,7 @@ class Batch:
         self._rules = partition.rules
         self.meta = partition.meta
         self.conditions = ChangedConditions(partition.conditions)
+        self.raises = ChangedRaises(partition.raises)
         self.emus: dict[str, Emu] = {}
         self.facts = dict(facts)
         self.faults: list[Fault] = []
@@ -171,6 +189,8 @@ class Batch:
         self.urgent = False
         """Whether somebody may be paged for one of the faults, or need not be paged any more."""
         self.too_short = 0
+        self.regraded = Counter[str]()
+        """Revisions whose grade is not the catalogue's, by what gave it."""
         self.retired = 0
         """Records of EMUs that are retired."""
 
@@ -215,10 +235,13 @@ class Batch:
 
     def changelog(self) -> Iterator[ChangelogEntry]:
         """What has to be written for this batch to be remembered."""
+        self.raises.forget(self.meta.now_ms, self._rules)
         for emu_id, changed in self.conditions.changes.items():
             for (component, code), condition in changed.items():
                 value = None if condition is None else encode(condition)
                 yield condition_key((emu_id, component, code)), value
+        for name, raises in self.raises.changes.items():
+            yield name, None if raises is None else encode(raises)
         for emu_id, emu in self.emus.items():
             yield emu_key(emu_id), encode(emu)
         for emu_id, facts in self.facts.items():
@@ -241,10 +264,12 @@ class Batch:
         match record:
             case Edge():
                 condition = self.conditions.get((record.emu_id, record.component, record.code))
-                return judge_edge(emu, condition, record, now_ms, rules)
+                return judge_edge(emu, condition, record, now_ms, rules, earlier=self.raises.of)
             case Snapshot():
                 conditions = self.conditions.of(record.emu_id)
-                return judge_snapshot(emu, conditions, record, now_ms, rules)
+                return judge_snapshot(
+                    emu, conditions, record, now_ms, rules, earlier=self.raises.of
+                )
             case Ruling():
                 condition = self.conditions.get((record.emu_id, record.component, record.code))
                 return judge_ruling(emu, condition, record, now_ms, rules)
@@ -285,6 +310,16 @@ class Batch:
         for fault in faults:
             if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:
                 self.urgent = True
+        for change, condition in told:
+            if change == "closed" or condition.marks is not None:
+                self._note(change, condition)
+
+    def _note(self, change: FaultChange, condition: Condition) -> None:
+        """What is remembered, and counted, of a revision beside its condition."""
+        if change == "closed":
+            self.raises.keep(condition, self.meta.now_ms, self._rules)
+        elif change in GRADED and condition.marks is not None and condition.marks.regrade:
+            self.regraded[condition.marks.regrade.by] += 1
 
     def _move_time(self, now_ms: int) -> None:
         if now_ms > self.meta.now_ms:

@@ -79,7 +79,7 @@ def _words(
         yield _Word(
             (record.component, record.code), record if record.raised else None, record.level
         )
-    else:
+    elif record.action == "clear":
         yield _Word((record.component, record.code), None)
 
 

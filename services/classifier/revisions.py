@@ -3,7 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
-from services.classifier.grading import keep
+from services.classifier.grading import age, count_raise, keep
 from services.classifier.rules import Rules
 from services.classifier.state import REOPEN_WINDOW_MS, Condition
 from shared.catalogue import Catalogue
@@ -65,6 +65,7 @@ def make_condition(edge: Edge, rules: Rules) -> Condition:
         changes=(edge.receipt_ms,),
         kind=row.kind,
         hazard=row.hazard,
+        ages_at_ms=edge.receipt_ms + rules.age_ms if row.grade == "D" else None,
     )
 
 
@@ -87,6 +88,9 @@ def make_revision(condition: Condition, now_ms: int, catalogue: Catalogue) -> Co
 def tell_risen(condition: Condition, now_ms: int, rules: Rules) -> Turn:
     """Its raise has waited long enough, or had nothing to wait for."""
     change: FaultChange = "reopened" if condition.revision else "opened"
+    condition = count_raise(condition, rules)
+    if condition.ages_at_ms is not None and condition.ages_at_ms <= now_ms:
+        condition = age(condition, rules)
     condition = replace(condition, cleared_at_ms=None, closes_at_ms=None, ripe_at_ms=None, ladder=0)
     return publish(change, condition, now_ms, rules)
 
@@ -95,8 +99,10 @@ def tell_gone(
     condition: Condition, gone_ms: int, now_ms: int, rules: Rules, *, off_delay_ms: int = 0
 ) -> Turn:
     """It has gone since the receipt `gone_ms`; a fault nobody has heard of yet is opened as a cleared one."""
-    condition = set_gone(condition, gone_ms, now_ms - off_delay_ms)
-    return publish("cleared" if condition.revision else "opened", condition, now_ms, rules)
+    gone = set_gone(condition, gone_ms, now_ms - off_delay_ms)
+    if condition.revision:
+        return publish("cleared", gone, now_ms, rules)
+    return publish("opened", count_raise(gone, rules), now_ms, rules)
 
 
 def set_gone(condition: Condition, gone_ms: int, now_ms: int) -> Condition:

@@ -13,18 +13,24 @@ from typing import NamedTuple
 from shared.catalogue import Catalogue, Row
 from shared.documents.fault import GRADES, Grade
 from shared.policy import Policy
-from shared.times import MINUTE_MS
+from shared.times import HOUR_MS, MINUTE_MS
 
 CHATTER_CHANGES = 3
 
 
 class Rules(NamedTuple):
-    """The catalogue, how long the policy holds each grade back, and what is chatter."""
+    """The catalogue, what the policy says of holds and regrading, and what is chatter."""
 
     catalogue: Catalogue
     hold_ms: Mapping[Grade, int]
     chatter_ms: int = MINUTE_MS
     """Three changes between standing and gone within this time: they must be followed by as much quiet."""
+    repeats: int = 3
+    """What is told as risen so often ..."""
+    repeats_ms: int = 24 * HOUR_MS
+    """... within this time is one grade graver."""
+    age_ms: int = 24 * HOUR_MS
+    """What is D and open for so long is C."""
 
     def hold(self, row: Row, grade: Grade) -> int:
         """In ms; a hazard waits for nothing."""
@@ -41,5 +47,11 @@ class Rules(NamedTuple):
 
 
 def make_rules(catalogue: Catalogue, policy: Policy) -> Rules:
-    """The holds are the policy's."""
-    return Rules(catalogue, {grade: policy.grades[grade].hold_s * 1000 for grade in GRADES})
+    """The figures are the policy's."""
+    return Rules(
+        catalogue,
+        {grade: policy.grades[grade].hold_s * 1000 for grade in GRADES},
+        repeats=policy.regrade.repeats,
+        repeats_ms=policy.regrade.repeats_within_s * 1000,
+        age_ms=policy.regrade.age_s * 1000,
+    )

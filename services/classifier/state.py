@@ -1,8 +1,9 @@
 """What the classifier remembers, and how it is written to the changelog.
 
-Keys of the changelog: `c` + EMU, component, code (a condition); `e` + EMU (what was heard from it, written
-with each of its reports); `f` + EMU (what is known of it from its record, written seldom); `meta` (the input
-offset that all of it is valid for, and the task's time).
+Keys of the changelog: `c` + EMU, component, code (a condition); `r` + the same (when it rose, where its
+fault is closed); `e` + EMU (what was heard from it, written with each of its reports); `f` + EMU (what is
+known of it from its record, written seldom); `meta` (the input offset that all of it is valid for, and the
+task's time).
 """
 
 from typing import Literal
@@ -91,6 +92,16 @@ def facts_of(record: EmuRecord) -> Facts:
     )
 
 
+class Regrade(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Why a grade is not, or does not follow, the catalogue's."""
+
+    by: Literal["repeats", "age", "ruling"]
+    base: Grade
+    """The catalogue's, by the gravest level that was reported."""
+    words: str
+    """As grade_reason has them, before the grade."""
+
+
 class Marks(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What few conditions have: the others take no room for it."""
 
@@ -98,6 +109,18 @@ class Marks(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Nobody knows whether it still stands: its EMU went silent, or input was lost."""
     clocks_from_ms: int | None = None
     """From when the clocks run, where the fault was held back; None: from its opening."""
+    regrade: Regrade | None = None
+    """None: the grade is the catalogue's."""
+    raises: tuple[int, ...] = ()
+    """When the condition was told as risen, oldest first, where that was more often than once lately; those
+    of its earlier faults are among them (grading.raises_of).
+    """
+    cause_id: str | None = None
+    """The fault that it is a symptom of."""
+    rule: str | None = None
+    """The one that attached it."""
+    detached: bool = False
+    """A person has said that it stands for itself: it is not attached again while its fault lives."""
 
 
 NO_MARKS = Marks()
@@ -153,6 +176,8 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     """Whether it ever was one, since it opened."""
     marks: Marks | None = None
     """None: NO_MARKS. Change them by `with_marks`."""
+    ages_at_ms: int | None = None
+    """When it is graver for having stood so long, if it does until then; None: never."""
 
     @property
     def key(self) -> ConditionKey:
@@ -199,9 +224,10 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
         """When something happens to it by itself; None: never."""
         if self.cleared_at_ms is not None:
             return self.closes_at_ms if self.ripe_at_ms is None else self.ripe_at_ms
-        if self.ripe_at_ms is None and self.clears_at_ms is None:
+        ages_at_ms = self.ages_at_ms if self.revision else None
+        if self.ripe_at_ms is None and self.clears_at_ms is None and ages_at_ms is None:
             return self.publish_at_ms
-        waits = (self.publish_at_ms, self.ripe_at_ms, self.clears_at_ms)
+        waits = (self.publish_at_ms, self.ripe_at_ms, self.clears_at_ms, ages_at_ms)
         return min(at_ms for at_ms in waits if at_ms is not None)
 
 
@@ -224,12 +250,19 @@ decode_condition = msgspec.msgpack.Decoder(Condition).decode
 decode_emu = msgspec.msgpack.Decoder(Emu).decode
 decode_facts = msgspec.msgpack.Decoder(Facts).decode
 decode_meta = msgspec.msgpack.Decoder(Meta).decode
+decode_raises = msgspec.msgpack.Decoder(tuple[int, ...]).decode
 
 
 def condition_key(key: ConditionKey) -> bytes:
     """The changelog's key of a condition."""
     emu_id, component, code = key
     return f"c{_PART}{emu_id}{_PART}{component}{_PART}{code}".encode()
+
+
+def raises_key(key: ConditionKey) -> bytes:
+    """The changelog's key of when a condition rose, where its fault is closed."""
+    emu_id, component, code = key
+    return f"r{_PART}{emu_id}{_PART}{component}{_PART}{code}".encode()
 
 
 def emu_key(emu_id: str) -> bytes:

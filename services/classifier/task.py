@@ -10,7 +10,15 @@ import msgspec
 import structlog
 
 from services.classifier.config import ClassifierSettings
-from services.classifier.metrics import ALARMS, EMUS, FAULTS, FAULTS_OPEN, RETIRED, TOO_SHORT
+from services.classifier.metrics import (
+    ALARMS,
+    EMUS,
+    FAULTS,
+    FAULTS_OPEN,
+    REGRADED,
+    RETIRED,
+    TOO_SHORT,
+)
 from services.classifier.partition import Partition
 from services.classifier.rules import Rules
 from shared.documents.dead_letter import DeadLetter, make_dead_letter
@@ -146,6 +154,8 @@ class ClassifierBatch:
         for verdict, count in self._batch.verdicts.items():
             ALARMS.labels(verdict).inc(count)
         TOO_SHORT.inc(self._batch.too_short)
+        for by, count in self._batch.regraded.items():
+            REGRADED.labels(by).inc(count)
         RETIRED.inc(self._batch.retired)
         for change, count in Counter(fault.change for fault in self._batch.faults).items():
             FAULTS.labels(change).inc(count)

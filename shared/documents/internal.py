@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from shared.documents.emu import EmuRecord
+from shared.documents.fault import Grade
 
 
 class Source(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -100,10 +101,13 @@ class Ruling(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="ruling
     site_id: str
     component: str
     code: str
-    action: Literal["clear"]
+    action: Literal["clear", "regrade", "detach"]
+    """It has gone; it is of `grade`; it is no symptom."""
     by: str
     reason: str
     receipt_ms: int
+    grade: Grade | None = None
+    """Of `regrade`, and of it only."""
 
 
 class Fact(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="fact"):

@@ -45,11 +45,30 @@ class GradeTerms(msgspec.Struct, frozen=True, kw_only=True):
     severity: Annotated[Severity, msgspec.Meta(description='"major", "general" or "none"')]
 
 
+class RegradeTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """When a fault is graver than the catalogue says. A contract may only make it graver sooner."""
+
+    repeats: Annotated[int, msgspec.Meta(ge=2, le=3, description="2 or 3")]
+    """A condition that is told as risen so often ..."""
+    repeats_within_s: Annotated[
+        int,
+        msgspec.Meta(
+            ge=86_400, le=7 * 86_400, description="a number of seconds from 86400 to 604800"
+        ),
+    ]
+    """... within this time is one grade graver."""
+    age_s: Annotated[
+        int, msgspec.Meta(ge=1, le=86_400, description="a number of seconds from 1 to 86400")
+    ]
+    """A fault of grade D that is open for so long is C."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The times of all grades."""
+    """The times of all grades, and when a fault is regraded."""
 
     warning_shares: tuple[Share, ...]
     """Parts of a clock's time after which a warning is given, ascending, between 0 and 1."""
+    regrade: RegradeTerms
     grades: dict[Grade, GradeTerms]
 
     @property
@@ -83,7 +102,7 @@ def _read_policy(path: Path, base: Policy | None, problems: list[Problem]) -> Po
     if root is None:
         return None
     known = {"warning_shares": base.warning_shares} if base else {}
-    keys = root.read(_PolicyKeys, base=known, besides=("grade",))
+    keys = root.read(_PolicyKeys, base=known, besides=("grade", "regrade"))
     if "warning_shares" in root.values and keys is not None:
         _check_shares(keys.warning_shares, root)
     by_grade = root.table("grade")
@@ -97,9 +116,12 @@ def _read_policy(path: Path, base: Policy | None, problems: list[Problem]) -> Po
             grades[grade] = terms
             if promised is not None and grade in {"A", "B"}:
                 _tell_longer_than_promised(grade, terms, promised, table)
-    if keys is None or len(grades) < len(GRADES):
+    regrade = root.table("regrade").read(
+        RegradeTerms, base=msgspec.structs.asdict(base.regrade) if base else None
+    )
+    if keys is None or regrade is None or len(grades) < len(GRADES):
         return None
-    return Policy(warning_shares=keys.warning_shares, grades=grades)
+    return Policy(warning_shares=keys.warning_shares, regrade=regrade, grades=grades)
 
 
 def _check_shares(shares: tuple[str, ...], root: Table) -> None:

@@ -6,15 +6,17 @@ it looks at every condition before every record.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from shared.catalogue import Catalogue, Row
 from shared.documents.fault import Fault, FaultChange, FaultSource, Grade
 from shared.documents.ids import make_id
-from shared.documents.internal import Edge, Snapshot, Source
+from shared.documents.internal import Edge, Ruling, Snapshot, Source
+from shared.policy import GRADE_DEFINITIONS
 from shared.times import to_rfc3339
 
 MINUTE = 60_000
+DAY = 24 * 60 * MINUTE
 WINDOW = 15 * MINUTE
 WAITS = [1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE]
 
@@ -47,6 +49,10 @@ class Life:
     level: str | None = None
     grade: Grade = "D"
     reason: str = ""
+    by_catalogue: Grade = "D"
+    """By the gravest level that was said, whatever the fault is graded."""
+    why: Literal["catalogue", "repeats", "age", "person"] = "catalogue"
+    words: str = "By the catalogue"
     revision: int = 0
     count: int = 1
     flaps: int = 0
@@ -72,34 +78,47 @@ class Life:
         times = [
             (self.waiting_raise, "raise"),
             (self.waiting_clear, "clear"),
+            (self.too_old_at() if self.cleared is None and self.revision else None, "age"),
             (self.trailing_due if self.cleared is None else None, "trailing"),
             (self.closing_due if self.waiting_raise is None else None, "closing"),
         ]
         known = [(time, what) for time, what in times if time is not None]
         return min(known, key=lambda one: one[0], default=None)
 
+    def too_old_at(self) -> int | None:
+        """When it has been open for too long for a D that nobody has thought about."""
+        return self.first.receipt + DAY if (self.grade, self.why) == ("D", "catalogue") else None
+
+    def regrade(self, grade: Grade, why: Literal["repeats", "age", "person"], words: str) -> None:
+        self.grade, self.why, self.words = grade, why, words
+
 
 @dataclass
 class Oracle:
-    """What is published for a stream of edges and snapshots."""
+    """What is published for a stream of edges, snapshots and rulings."""
 
     catalogue: Catalogue
     hold: Mapping[Grade, int]
     now: int = 0
     published: list[Fault] = field(default_factory=list[Fault])
     lives: dict[Key, Life] = field(default_factory=dict[Key, Life])
+    raises: dict[Key, list[int]] = field(default_factory=dict[Key, list[int]])
+    """When each condition was told as risen, whichever its fault was."""
     sources: set[Source] = field(default_factory=set[Source])
     places: set[tuple[str, Place]] = field(default_factory=set[tuple[str, Place]])
     boots: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     spoken: dict[Key, Place] = field(default_factory=dict[Key, Place])
     """For (EMU, component, name), the newest snapshot that said all of the name."""
 
-    def hear(self, record: Edge | Snapshot) -> None:
+    def hear(self, record: Edge | Snapshot | Ruling) -> None:
         """One record, whatever it is."""
         self.follow(record.receipt_ms)
         if record.source in self.sources:
             return
         self.sources.add(record.source)
+        if isinstance(record, Ruling):
+            self.obey(record)
+            return
         emu = record.emu_id
         place = None
         if record.boot is not None and record.seq is not None:
@@ -116,6 +135,24 @@ class Oracle:
             self.say(Word(key, *said))
         else:
             self.compare(record, place)
+
+    def obey(self, ruling: Ruling) -> None:
+        """A person's word on a condition of which there is, or may yet be, a fault."""
+        life = self.lives.get((ruling.emu_id, ruling.component, ruling.code))
+        if life is None or (life.cleared is not None and not life.revision):
+            return
+        if ruling.action == "clear" and life.cleared is not None:
+            life.waiting_raise = None
+        elif ruling.action == "clear":
+            self.tell_gone(life, ruling.receipt_ms, self.now)
+        elif ruling.action == "regrade" and ruling.grade is not None:
+            if life.hazard and ruling.grade > life.grade:
+                return
+            life.regrade(ruling.grade, "person", f"Ruled by {ruling.by} ({ruling.reason})")
+            if life.revision:
+                self.publish(life, "regraded")
+            else:
+                self.tell_graver(life)
 
     def follow(self, until: int) -> None:
         """Time goes on: what is due happens, in the order of its time, then of the conditions' names."""
@@ -198,6 +235,7 @@ class Oracle:
         life = None if life is None else self.finish(life, word.receipt)
         if life is None or (life.cleared is not None and not life.revision):
             life = self.begin(word)
+            self.grade_by_repeats(life, self.rises_by(life))
             self.tell_or_wait(life, word.receipt)
             return
         quiet = word.receipt - life.last >= MINUTE
@@ -229,8 +267,7 @@ class Oracle:
         if self.is_raised(life):
             return life
         if life.waiting_clear is not None and receipt - life.changed[-1] >= self.off_delay(life):
-            self.clear(life, life.changed[-1], self.now)
-            self.publish(life, "cleared" if life.revision else "opened")
+            self.tell_gone(life, life.changed[-1], self.now)
         if life.cleared is not None and receipt - life.cleared >= WINDOW:
             self.close(life)
             return None
@@ -250,14 +287,45 @@ class Oracle:
         if life.waiting_raise is None:
             self.publish(life, "regraded")
             return
-        risen = life.changed[-1] if life.revision else life.first.receipt
+        risen = self.risen(life)
         hold = 0 if life.revision else self.hold_of(life)
         due = risen + max(hold, self.on_delay(life))
         life.waiting_raise = min(life.waiting_raise, due)
         if due <= self.now:
             self.tell_risen(life)
 
+    def risen(self, life: Life) -> int:
+        """Receipt of the raise that is told, or waits."""
+        return life.changed[-1] if life.revision else life.first.receipt
+
+    def rises_by(self, life: Life) -> list[int]:
+        """All times at which the condition was told as risen, with that of the raise that waits."""
+        return [*self.raises.get(life.key, []), self.risen(life)]
+
+    def grade_by_repeats(self, life: Life, rises: list[int]) -> None:
+        """The newest three within a day: one grade up from what the catalogue says."""
+        newest = rises[-3:]
+        often = len(newest) == 3 and max(newest) - min(newest) <= DAY
+        if often and life.why == "catalogue" and life.grade != "A":
+            life.regrade(one_up(life.grade), "repeats", "Raised 3 times within 24 h")
+
+    def count_rise(self, life: Life) -> None:
+        """It is told as risen now."""
+        self.raises[life.key] = self.rises_by(life)
+        self.grade_by_repeats(life, self.raises[life.key])
+
+    def tell_gone(self, life: Life, receipt: int, since: int) -> None:
+        """As `clear`; of a fault that nobody has heard of it is told that there was one."""
+        if not life.revision:
+            self.count_rise(life)
+        self.clear(life, receipt, since)
+        self.publish(life, "cleared" if life.revision else "opened")
+
     def tell_risen(self, life: Life) -> None:
+        self.count_rise(life)
+        too_old_at = life.too_old_at()
+        if too_old_at is not None and too_old_at <= self.now:
+            life.regrade("C", "age", "Open for 24 h")
         life.waiting_raise = life.cleared = life.closing_due = None
         life.wait = 0
         self.publish(life, "reopened" if life.revision else "opened")
@@ -271,7 +339,7 @@ class Oracle:
         if not self.is_raised(life):
             return
         if life.waiting_raise is not None:
-            risen = life.changed[-1] if life.revision else life.first.receipt
+            risen = self.risen(life)
             if word.receipt - risen < self.on_delay(life):  # it was nothing
                 life.waiting_raise = None
                 if life.revision:
@@ -285,8 +353,7 @@ class Oracle:
         if self.off_delay(life):
             life.waiting_clear = max(word.receipt, self.now) + self.off_delay(life)
         else:
-            self.clear(life, word.receipt, self.now)
-            self.publish(life, "cleared" if life.revision else "opened")
+            self.tell_gone(life, word.receipt, self.now)
 
     def remember_gone(self, life: Life | None, word: Word) -> None:
         """For 22.5 minutes, anew where fewer than 15 of them are left."""
@@ -318,8 +385,7 @@ class Oracle:
             place = word.place if life is None else life.place
             life = self.begin(word)
             life.place = place
-            self.clear(life, word.receipt, self.now)
-            self.publish(life, "opened")
+            self.tell_gone(life, word.receipt, self.now)
         elif life.cleared is None:
             life.count += 1
             if life.trailing_due is None and life.waiting_raise is None:
@@ -331,8 +397,10 @@ class Oracle:
         if due[1] == "raise":
             self.tell_risen(life)
         elif due[1] == "clear":
-            self.clear(life, life.changed[-1], self.now - self.off_delay(life))
-            self.publish(life, "cleared" if life.revision else "opened")
+            self.tell_gone(life, life.changed[-1], self.now - self.off_delay(life))
+        elif due[1] == "age":
+            life.regrade("C", "age", "Open for 24 h")
+            self.publish(life, "regraded")
         elif due[1] == "trailing":
             life.wait = min(life.wait + 1, len(WAITS) - 1)
             self.publish(life, "repeated")
@@ -361,6 +429,7 @@ class Oracle:
         life.changed.append(word.receipt)
         row = self.row(word.key[2], word.level)
         life.level, life.grade, life.reason = word.level, row.grade, row.reason
+        life.by_catalogue = row.grade
         life.kind, life.hazard = row.kind, row.hazard
         return life
 
@@ -376,16 +445,34 @@ class Oracle:
             self.publish(life, "closed")
 
     def grade_up(self, life: Life, level: str | None) -> bool:
+        """A level may make it graver, or a hazard; whether it has."""
         row = self.row(life.key[2], level)
-        if row.grade >= life.grade and not (row.hazard and not life.hazard):
+        new_hazard = row.hazard and not life.hazard
+        grade = row.grade
+        if life.why == "repeats":
+            grade = one_up(row.grade)
+        if life.why == "person" and row.grade >= life.by_catalogue and not new_hazard:
+            grade = life.grade  # the person knew of levels that grave
+        if grade >= life.grade and not new_hazard:
             return False
         life.level = level
-        if row.grade <= life.grade:
-            life.grade, life.reason = row.grade, row.reason
+        if grade <= life.grade:
+            life.grade, life.reason, life.by_catalogue = grade, row.reason, row.grade
+            if life.why != "repeats":
+                life.why, life.words = "catalogue", "By the catalogue"
         if row.hazard or not life.hazard:
             life.kind = row.kind
         life.hazard = life.hazard or row.hazard
         return True
+
+    def reason(self, life: Life) -> str:
+        change = f", {life.grade} instead of {life.by_catalogue}"
+        if life.why == "catalogue":
+            change = f" {life.grade}"
+        elif life.grade == life.by_catalogue:
+            change = f", {life.grade}"
+        definition = GRADE_DEFINITIONS[life.grade]
+        return f"{life.reason.removesuffix('.')}. {life.words}{change}: {definition}."
 
     def publish(self, life: Life, change: FaultChange) -> None:
         life.revision += 1
@@ -405,7 +492,7 @@ class Oracle:
             change=change,
             state=state,
             grade=life.grade,
-            grade_reason=life.reason,
+            grade_reason=self.reason(life),
             hazard=life.hazard,
             kind=life.kind,
             code=code,
@@ -427,6 +514,12 @@ class Oracle:
             source=FaultSource(source.topic, source.partition, source.offset),
         )
         self.published.append(fault)
+
+
+def one_up(grade: Grade) -> Grade:
+    """Not above A."""
+    graver: dict[Grade, Grade] = {"D": "C", "C": "B", "B": "A", "A": "A"}
+    return graver[grade]
 
 
 def words_of_parts(record: Snapshot, place: Place | None) -> Iterator[Word]:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.catalogue import Catalogue
-from shared.documents.internal import Active, Edge, Part, Snapshot
+from shared.documents.internal import Active, Edge, Part, Ruling, Snapshot
 from shared.times import HOUR_MS, MINUTE_MS
-from tests.unit.alarms import HOLDS_MS, NOON_MS, Desk, edge, row, snapshot
+from tests.unit.alarms import HOLDS_MS, NOON_MS, Desk, edge, row, ruling, snapshot
 from tests.unit.classifier_oracle import Oracle
 
 # What is graver may be no hazard, and a hazard may be of no higher grade.
@@ -28,14 +28,25 @@ ROWS = (
 CODES = (*(one.code for one in ROWS), "z.unknown")
 CATALOGUE = Catalogue(ROWS, "test", by_level=BY_LEVEL)
 
-GAPS_MS = (0, 500, 5_000, 5_000, 20_000, 30_000, 61_000, 6 * MINUTE_MS, 16 * MINUTE_MS)
+GAPS_MS = (
+    0, 500, 5_000, 5_000, 20_000, 30_000, 61_000, 6 * MINUTE_MS, 16 * MINUTE_MS, 20 * MINUTE_MS,
+    7 * HOUR_MS, 24 * HOUR_MS,
+)  # fmt: skip
 
-Stream = list[Edge | Snapshot]
+Record = Edge | Snapshot | Ruling
+Stream = list[Record]
 
 
 @st.composite
-def words(draw: st.DrawFn, codes: list[str]) -> Edge | Snapshot:
-    """An edge or a snapshot of one of two EMUs, perhaps numbered; its offset and times are set later."""
+def words(draw: st.DrawFn, codes: list[str]) -> Record:
+    """An edge or a snapshot of one of two EMUs, perhaps numbered, or a person's word on a condition of one.
+
+    Offsets and times are set later.
+    """
+    if not draw(st.integers(0, 9)):
+        action = draw(st.sampled_from(["clear", "regrade", "regrade", "detach"]))
+        grade = draw(st.sampled_from(["A", "B", "C", "D"])) if action == "regrade" else None
+        return ruling(code=draw(st.sampled_from(codes)), action=action, grade=grade)
     numbered = draw(st.booleans())
     said: dict[str, Any] = {
         "emu_id": draw(st.sampled_from(["e1", "e1", "e2"])),
@@ -67,19 +78,28 @@ def words(draw: st.DrawFn, codes: list[str]) -> Edge | Snapshot:
 
 @st.composite
 def streams(draw: st.DrawFn) -> Stream:
-    """Words one after the other, one of them now and then from an input that lags behind."""
+    """Words one after the other, one of them now and then from an input that lags behind.
+
+    Some are of a condition that comes and goes, as most do.
+    """
     stream: Stream = []
     now_ms = NOON_MS
     codes = draw(st.lists(st.sampled_from(CODES), min_size=1, max_size=3, unique=True))
-    for offset, word in enumerate(draw(st.lists(words(codes), min_size=1, max_size=30))):
+    drawn = draw(st.lists(words(codes), min_size=1, max_size=30))
+    flaps = draw(st.booleans())
+    for offset, word in enumerate(drawn):
+        if flaps and draw(st.integers(0, 7)):
+            word = edge(code=codes[0], raised=offset % 2 == 0)  # noqa: PLW2901 - instead of it
         now_ms += draw(st.sampled_from(GAPS_MS))
         lag_ms = draw(st.sampled_from([0, 0, 0, 0, 3_000, 70_000, HOUR_MS]))
         stream.append(at(word, offset, now_ms - lag_ms))
     return stream
 
 
-def at(word: Edge | Snapshot, offset: int, receipt_ms: int) -> Edge | Snapshot:
+def at(word: Record, offset: int, receipt_ms: int) -> Record:
     source = replace(word.source, offset=offset)
+    if isinstance(word, Ruling):
+        return replace(word, source=source, receipt_ms=receipt_ms)
     return replace(word, source=source, receipt_ms=receipt_ms, at_ms=receipt_ms - 1)
 
 
@@ -103,7 +123,7 @@ def test_every_fault_is_as_a_plain_reading_of_the_rules_has_it(
         if data.draw(st.booleans()):
             desk.restart()
         position = end
-    end_ms = max(record.receipt_ms for record in stream) + 3 * HOUR_MS
+    end_ms = max(record.receipt_ms for record in stream) + 30 * HOUR_MS
     oracle.follow(end_ms)
     desk.hear(until_ms=end_ms)
     assert desk.published == oracle.published

@@ -47,7 +47,7 @@ def test_a_raise_opens_a_fault_of_the_catalogue_s_grade_that_says_why(desk: Desk
     (fault,) = failing(desk, edge(1, code=CODE_A))
     row = CATALOGUE.look_up(CODE_A, None)
     assert (fault.change, fault.revision, fault.grade) == ("opened", 1, row.grade)
-    assert fault.grade_reason == f"{row.reason}; {RULE_FAILED_REASON}"
+    assert fault.grade_reason.startswith(f"{row.reason}; {RULE_FAILED_REASON}. ")
     assert (fault.hazard, fault.kind, fault.count) == (row.hazard, row.kind, 1)
 
 

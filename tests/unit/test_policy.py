@@ -184,3 +184,21 @@ def write(directory: Path, text: str) -> Path:
     path = directory / "policy.toml"
     path.write_text(text)
     return path
+
+
+@pytest.mark.parametrize(
+    ("figure", "said"),
+    [
+        ("repeats = 4", "write 2 or 3"),
+        ("repeats_within_s = 3600", "write a number of seconds from 86400 to 604800"),
+        ("age_s = 100000", "write a number of seconds from 1 to 86400"),
+    ],
+)
+def test_a_file_makes_faults_graver_sooner_and_never_later(
+    tmp_path: Path, figure: str, said: str
+) -> None:
+    assert load_policy(write(tmp_path, "[regrade]\nrepeats = 2\n")).regrade.repeats == 2
+    with pytest.raises(ConfigError) as raised:
+        load_policy(write(tmp_path, f"[regrade]\n{figure}\n"))
+    (problem,) = raised.value.problems
+    assert said in problem
