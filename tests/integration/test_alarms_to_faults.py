@@ -237,7 +237,7 @@ async def test_a_coordinator_that_does_not_know_the_offset_yet_is_asked_again(
     assert len(await read_topic(stage.kafka, stage.topics.alarms)) == 2
 
 
-def fail(*_: object) -> None:
+def fail(*_: object, **_named: object) -> None:
     """As a rule with a bug."""
     raise ZeroDivisionError
 
