@@ -67,7 +67,7 @@ def judge_edge(
     """One raise or clear; `condition` is what is known of it (None: nothing)."""
     if is_redelivered(emu, edge.source):
         return Outcome("redelivered")
-    heard = remember_source(emu, edge.source)
+    heard = remember_source(emu, edge.source, edge.receipt_ms)
     if edge.seq is not None:  # one without a number is neither
         if is_counted(emu, edge):
             return Outcome("duplicate", heard)
@@ -95,7 +95,7 @@ def judge_snapshot(
     """
     if is_redelivered(emu, snapshot.source):
         return Outcome("redelivered")
-    heard = remember_source(emu, snapshot.source)
+    heard = remember_source(emu, snapshot.source, snapshot.receipt_ms)
     if is_counted(emu, snapshot):
         return Outcome("duplicate", heard)
     heard = remember_spoken(remember_report(heard, snapshot), snapshot)
@@ -128,7 +128,7 @@ def judge_ruling(
     """A person says that the condition has gone, how grave it is, or that it is no symptom."""
     if is_redelivered(emu, ruling.source):
         return Outcome("redelivered")
-    heard = remember_source(emu, ruling.source)
+    heard = remember_source(emu, ruling.source, ruling.receipt_ms)
     if condition is None or condition.is_word_only:
         return Outcome("nothing", heard)
     match ruling.action:

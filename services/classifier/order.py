@@ -34,8 +34,11 @@ def is_redelivered(emu: Emu, source: Source) -> bool:
     return False
 
 
-def remember_source(emu: Emu, source: Source) -> Emu:
-    """`emu` with `source` as the newest of its input; older generations of the topic are forgotten."""
+def remember_source(emu: Emu, source: Source, heard_ms: int) -> Emu:
+    """`emu` with `source` as the newest of its input, heard at this receipt.
+
+    Older generations of the topic are forgotten.
+    """
     others: tuple[Source, ...] = ()
     for known in emu.sources:
         if (
@@ -44,7 +47,7 @@ def remember_source(emu: Emu, source: Source) -> Emu:
             or (known.generation == source.generation and known.partition != source.partition)
         ):
             others = (*others, known)
-    return replace(emu, sources=(*others, source))
+    return replace(emu, sources=(*others, source), heard_ms=heard_ms)
 
 
 def is_counted(emu: Emu, report: Edge | Snapshot) -> bool:

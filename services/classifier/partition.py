@@ -6,7 +6,8 @@ aborted batch leaves nothing behind.
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -15,6 +16,13 @@ from services.classifier.facts import judge_fact
 from services.classifier.fault import make_fault
 from services.classifier.grading import ages_at
 from services.classifier.judge import Outcome, judge_edge, judge_ruling, judge_snapshot, wake
+from services.classifier.lifetime import (
+    MAX_FORGOTTEN,
+    SWEEP_MS,
+    ClosedFaults,
+    forget_at_hour,
+    silent_emus,
+)
 from services.classifier.plain import judge_plainly
 from services.classifier.raises import ChangedRaises, Raises
 from services.classifier.revisions import Told
@@ -27,10 +35,12 @@ from services.classifier.state import (
     Emu,
     Facts,
     Meta,
+    closed_key,
     condition_key,
     decode_condition,
     decode_emu,
     decode_facts,
+    decode_hour,
     decode_meta,
     decode_raises,
     emu_key,
@@ -74,6 +84,10 @@ class Partition:
         self._seeds: dict[str, Facts] = {}
         self.emus_by_state = Counter[str]({state: 0 for state in EMU_STATES})
         self.open_by_grade: dict[str, int] = dict.fromkeys(GRADES, 0)
+        self.closed = ClosedFaults()
+        self._restored_closed: dict[str, int] = {}
+        self.sweep_at_ms = 0
+        """When EMUs that say nothing more are looked for."""
         self._wake_ups: list[tuple[int, ConditionKey]] = []
 
     def restore(self, key: bytes, value: bytes | None) -> None:
@@ -82,8 +96,7 @@ class Partition:
             if value is not None:
                 self.meta = decode_meta(value)
         elif key.startswith(b"e"):
-            if value is not None:
-                self.emus[parse_emu_key(key)] = decode_emu(value)
+            self._restore_emu(parse_emu_key(key), value)
         elif key.startswith(b"f"):
             if value is not None:
                 self.facts[parse_emu_key(key)] = decode_facts(value)
@@ -92,6 +105,10 @@ class Partition:
                 self.raises.remove(key)
             else:
                 self.raises.put(key, decode_raises(value))
+        elif key.startswith(b"x"):
+            self._restored_closed.pop(parse_emu_key(key), None)
+            if value is not None:
+                self._restored_closed[parse_emu_key(key)] = decode_hour(value)
         elif value is None:
             self.conditions.remove(parse_condition_key(key))
         else:
@@ -113,6 +130,16 @@ class Partition:
                 # It may be remembered from before this was kept.
                 self.conditions.put(replace(condition, ages_at_ms=ages_at(condition, self.rules)))
         self._list_wake_ups()
+        self.closed, self._restored_closed = ClosedFaults(self._restored_closed), {}
+        for emu_id, emu in self.emus.items():
+            if not emu.heard_ms:
+                self.emus[emu_id] = replace(emu, heard_ms=self.meta.now_ms)
+
+    def _restore_emu(self, emu_id: str, value: bytes | None) -> None:
+        if value is None:
+            self.emus.pop(emu_id, None)
+        else:
+            self.emus[emu_id] = decode_emu(value)
 
     def stage(self) -> "Batch":
         """A new batch on top of this state; drop it or `apply` it. The first one has the seeds."""
@@ -138,8 +165,18 @@ class Partition:
             self.facts[emu_id] = facts
         self._seeds = {}
         self.meta = batch.meta
+        self._forget(batch)
         if len(self._wake_ups) > 2 * len(self.conditions) + MAX_STALE_WAKE_UPS:
             self._list_wake_ups()
+
+    def _forget(self, batch: "Batch") -> None:
+        self.closed.forget(batch.buried)
+        for fault_id, hour in batch.closed:
+            self.closed.add(fault_id, hour)
+        for emu_id in batch.silent:
+            del self.emus[emu_id]
+        if self.sweep_at_ms <= self.meta.now_ms and len(batch.silent) < MAX_FORGOTTEN:
+            self.sweep_at_ms = self.meta.now_ms + SWEEP_MS
 
     @property
     def wake_ups(self) -> int:
@@ -191,6 +228,12 @@ class Batch:
         self.too_short = 0
         self.regraded = Counter[str]()
         """Revisions whose grade is not the catalogue's, by what gave it."""
+        self.closed: list[tuple[str, int]] = []
+        """Faults that are closed, and the hour in which each has had its time."""
+        self.buried: Sequence[str] = ()
+        """Closed faults that have had it: their documents go."""
+        self.silent: Sequence[str] = ()
+        """EMUs that are forgotten."""
         self.retired = 0
         """Records of EMUs that are retired."""
 
@@ -229,9 +272,13 @@ class Batch:
             self._wake(*self._partition.next_wake_up())
         return False
 
-    def move_offset(self, offset: int) -> None:
-        """All input before `offset` is judged."""
+    def end(self, offset: int) -> None:
+        """All input before `offset` is judged, and nothing comes any more: forget what has had its time."""
         self.meta = Meta(offset, self.meta.now_ms)
+        self.buried = self._partition.closed.due(self.meta.now_ms)
+        if self._partition.sweep_at_ms <= self.meta.now_ms:
+            silent = silent_emus(self._partition.emus, self.meta.now_ms)
+            self.silent = tuple(islice(filter(self._is_over, silent), MAX_FORGOTTEN))
 
     def changelog(self) -> Iterator[ChangelogEntry]:
         """What has to be written for this batch to be remembered."""
@@ -246,6 +293,12 @@ class Batch:
             yield emu_key(emu_id), encode(emu)
         for emu_id, facts in self.facts.items():
             yield facts_key(emu_id), encode(facts)
+        for fault_id, hour in self.closed:
+            yield closed_key(fault_id), encode(hour)
+        for fault_id in self.buried:
+            yield closed_key(fault_id), None
+        for emu_id in self.silent:
+            yield emu_key(emu_id), None
         yield META_KEY, encode(self.meta)
 
     def _wake(self, due_ms: int, key: ConditionKey) -> None:
@@ -257,6 +310,10 @@ class Batch:
         if outcome.forget:
             self.conditions.remove(key)
         self._take(condition.emu_id, outcome)
+
+    def _is_over(self, emu_id: str) -> bool:
+        """Whether nothing of it stands, and it has not spoken just now."""
+        return emu_id not in self.emus and not self.conditions.of(emu_id)
 
     def _judge(self, record: InternalRecord) -> Outcome:
         now_ms, rules = self.meta.now_ms, self._rules
@@ -310,6 +367,8 @@ class Batch:
         for fault in faults:
             if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:
                 self.urgent = True
+            if fault.state == "closed":
+                self.closed.append((fault.fault_id, forget_at_hour(self.meta.now_ms)))
         for change, condition in told:
             if change == "closed" or condition.marks is not None:
                 self._note(change, condition)

@@ -56,7 +56,7 @@ def judge_plainly(
             condition = make_revision(condition, now_ms, catalogue)
             told.append((change, condition))
         changed[word.name] = condition
-    heard = remember_source(emu, record.source)
+    heard = remember_source(emu, record.source, record.receipt_ms)
     return Outcome("rule_failed", heard, tuple(changed.values()), tuple(told))
 
 

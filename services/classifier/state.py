@@ -1,9 +1,9 @@
 """What the classifier remembers, and how it is written to the changelog.
 
 Keys of the changelog: `c` + EMU, component, code (a condition); `r` + the same (when it rose, where its
-fault is closed); `e` + EMU (what was heard from it, written with each of its reports); `f` + EMU (what is
-known of it from its record, written seldom); `meta` (the input offset that all of it is valid for, and the
-task's time).
+fault is closed); `x` + id (a closed fault, and until when its document is kept); `e` + EMU (what was heard
+from it, written with each of its reports); `f` + EMU (what is known of it from its record, written seldom);
+`meta` (the input offset that all of it is valid for, and the task's time).
 """
 
 from typing import Literal
@@ -57,6 +57,8 @@ class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sources: tuple[Source, ...] = ()
     boots: tuple[Boot, ...] = ()
     spoken: tuple[Spoken, ...] = ()
+    heard_ms: int = 0
+    """Receipt of what was heard last; 0: written before this was kept."""
 
 
 class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -249,6 +251,7 @@ encode = msgspec.msgpack.Encoder().encode
 decode_condition = msgspec.msgpack.Decoder(Condition).decode
 decode_emu = msgspec.msgpack.Decoder(Emu).decode
 decode_facts = msgspec.msgpack.Decoder(Facts).decode
+decode_hour = msgspec.msgpack.Decoder(int).decode
 decode_meta = msgspec.msgpack.Decoder(Meta).decode
 decode_raises = msgspec.msgpack.Decoder(tuple[int, ...]).decode
 
@@ -275,6 +278,11 @@ def facts_key(emu_id: str) -> bytes:
     return f"f{_PART}{emu_id}".encode()
 
 
+def closed_key(fault_id: str) -> bytes:
+    """The changelog's key of a closed fault."""
+    return f"x{_PART}{fault_id}".encode()
+
+
 def parse_condition_key(key: bytes) -> ConditionKey:
     """The reverse of `condition_key`."""
     _, emu_id, component, code = key.decode().split(_PART)
@@ -282,5 +290,5 @@ def parse_condition_key(key: bytes) -> ConditionKey:
 
 
 def parse_emu_key(key: bytes) -> str:
-    """The reverse of `emu_key`, and of `facts_key`."""
+    """The reverse of `emu_key`, of `facts_key`, and of `closed_key`."""
     return key.decode().split(_PART, 1)[1]

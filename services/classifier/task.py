@@ -140,10 +140,12 @@ class ClassifierBatch:
     def write(self, offset: int) -> Iterator[Outgoing]:
         """Raises TooManyFailures where the partition is to wait for better rules."""
         self._failures.note(now_ms(), self._failed)
-        self._batch.move_offset(offset)
+        self._batch.end(offset)
         faults, changelog, number = self._topics.faults, self._topics.classifier_state, self._number
         for fault in self._batch.faults:
             yield Outgoing(faults, number, fault.fault_id.encode(), encode_fault(fault))
+        for fault_id in self._batch.buried:
+            yield Outgoing(faults, number, fault_id.encode(), None)
         for key, value in self._batch.changelog():
             yield Outgoing(changelog, number, key, value)
         for letter in self._letters:

@@ -20,17 +20,18 @@ from services.ingest.main import IngestService
 from services.ingest.main import build as build_ingest
 from shared.catalogue import load_catalogue
 from shared.documents.emu import EmuRecord, encode_emu_record
-from shared.documents.internal import decode_internal
+from shared.documents.internal import decode_internal, encode_internal
 from shared.errors import ConfigError
 from shared.failures import MOST_IN_WINDOW
 from shared.kafka.partition import partition_of
 from shared.kafka.topics import Topics, apply_topics
 from shared.policy import load_policy
-from shared.times import from_rfc3339
+from shared.times import DAY_MS, from_rfc3339, now_ms
 from tests.at_once import rules_at_once
 from tests.conditions import until
 from tests.integration.services import running
 from tests.kafka_log import documents, ends_of, producing, read_topic
+from tests.unit.alarms import edge
 
 PARTITIONS = 4
 CATALOGUE = load_catalogue()
@@ -407,6 +408,28 @@ async def test_words_of_registers_raise_what_they_show_and_clear_what_they_no_lo
     headers = dict(letter.headers)
     assert headers["reason"] == b"invalid"
     assert b"$.registers[0].bits" in headers["detail"]
+
+
+async def test_the_document_of_a_fault_that_was_closed_30_days_ago_is_taken_away(
+    stage: Stage,
+) -> None:
+    """A raise and a clear of 40 days ago; the clock of the host does the rest, and any word then."""
+    then_ms, alarms = now_ms() - 40 * DAY_MS, stage.topics.alarms
+    words = [edge(n, code=CODES[0], raised=not n, receipt_ms=then_ms) for n in (0, 1, 2)]
+    home = partition_of("s1", PARTITIONS)
+    async with running(stage.classifier()), producing(stage.kafka) as producer:
+        for count, word in zip((1, 3, 3), words, strict=True):
+            await producer.send_and_wait(alarms, encode_internal(word), b"e1", home)
+            await until(lambda count=count: _count(stage, count))
+
+        async def taken_away() -> bool:
+            records = await read_topic(stage.kafka, stage.topics.faults)
+            return bool(records) and records[-1].value is None
+
+        await until(taken_away)
+    *told, last = await read_topic(stage.kafka, stage.topics.faults)
+    assert [fault["change"] for fault in documents(told)] == ["opened", "cleared", "closed"]
+    assert last.key == told[0].key
 
 
 async def test_two_instances_share_the_partitions(stage: Stage) -> None:

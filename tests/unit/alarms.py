@@ -145,6 +145,8 @@ class Desk:
         self._rules = AtOnce(catalogue, {}) if hold_ms is None else Rules(catalogue, hold_ms)
         self.partition = Partition(self._rules)
         self.published: list[Fault] = []
+        self.buried: list[str] = []
+        """Ids of faults whose documents were taken away."""
         self.changelog: dict[bytes, bytes | None] = {}
 
     def hear(self, *records: InternalRecord, until_ms: int | None = None) -> list[Fault]:
@@ -192,9 +194,11 @@ class Desk:
 
     def commit(self, batch: Batch) -> None:
         """As Kafka's yes would."""
+        batch.end(batch.meta.offset)
         self.changelog.update(batch.changelog())
         self.partition.apply(batch)
         self.published += batch.faults
+        self.buried += batch.buried
 
 
 def changes(faults: Iterable[Fault]) -> list[str]:

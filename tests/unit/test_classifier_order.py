@@ -13,7 +13,7 @@ from services.classifier.order import (
 )
 from services.classifier.state import Emu
 from shared.documents.internal import Edge, Source
-from tests.unit.alarms import condition_of, edge
+from tests.unit.alarms import NOON_MS, condition_of, edge
 
 
 def with_reports(*reports: tuple[str, int]) -> Emu:
@@ -87,7 +87,7 @@ def source(offset: int, index: int = 0, *, generation: int = 1, partition: int =
 
 
 def test_a_redelivery_is_what_is_not_above_the_newest_of_its_input() -> None:
-    emu = remember_source(Emu(), source(7, 3))
+    emu = remember_source(Emu(), source(7, 3), NOON_MS)
     assert is_redelivered(emu, source(7, 3))
     assert is_redelivered(emu, source(6, 9))
     assert not is_redelivered(emu, source(7, 4))
@@ -97,6 +97,6 @@ def test_a_redelivery_is_what_is_not_above_the_newest_of_its_input() -> None:
 
 
 def test_a_new_generation_of_a_topic_replaces_the_old_one() -> None:
-    emu = remember_source(Emu(), source(700))
-    emu = remember_source(emu, source(1, generation=2))
+    emu = remember_source(Emu(), source(700), NOON_MS)
+    emu = remember_source(emu, source(1, generation=2), NOON_MS)
     assert emu.sources == (source(1, generation=2),)
