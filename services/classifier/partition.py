@@ -101,14 +101,9 @@ class Partition:
             if value is not None:
                 self.facts[parse_emu_key(key)] = decode_facts(value)
         elif key.startswith(b"r"):
-            if value is None:
-                self.raises.remove(key)
-            else:
-                self.raises.put(key, decode_raises(value))
+            self._restore_raises(key, value)
         elif key.startswith(b"x"):
-            self._restored_closed.pop(parse_emu_key(key), None)
-            if value is not None:
-                self._restored_closed[parse_emu_key(key)] = decode_hour(value)
+            self._restore_closed(parse_emu_key(key), value)
         elif value is None:
             self.conditions.remove(parse_condition_key(key))
         else:
@@ -140,6 +135,18 @@ class Partition:
             self.emus.pop(emu_id, None)
         else:
             self.emus[emu_id] = decode_emu(value)
+
+    def _restore_raises(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.raises.remove(key)
+        else:
+            self.raises.put(key, decode_raises(value))
+
+    def _restore_closed(self, fault_id: str, value: bytes | None) -> None:
+        if value is None:
+            self._restored_closed.pop(fault_id, None)
+        else:
+            self._restored_closed[fault_id] = decode_hour(value)
 
     def stage(self) -> "Batch":
         """A new batch on top of this state; drop it or `apply` it. The first one has the seeds."""
