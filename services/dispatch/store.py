@@ -1,6 +1,6 @@
 """The statements by which dispatch keeps its records: inputs, faults, cases, what people do with them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import (
     Text,
@@ -190,13 +190,18 @@ async def write(connection: AsyncConnection, changes: Changes) -> None:
         await write_rows(connection, statement, rows)
 
 
-async def next_seq(connection: AsyncConnection, partition: int) -> int:
-    """The number of the partition's next record of ours on `<prefix>.alarms`, from 1.
+async def write_outbox(connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
+    """In their order."""
+    await write_rows(connection, _INSERT_OUTBOX, rows)
+
+
+async def next_seq(connection: AsyncConnection, partition: int, count: int = 1) -> int:
+    """The number of the partition's next record of ours on `<prefix>.alarms`, from 1; the last one's of `count`.
 
     Nobody else gets one until the transaction ends, so they come to the outbox in their order.
     """
-    first = insert(counters).values(partition=partition, seq=1)
+    first = insert(counters).values(partition=partition, seq=count)
     statement = first.on_conflict_do_update(
-        index_elements=["partition"], set_={"seq": counters.c.seq + 1}
+        index_elements=["partition"], set_={"seq": counters.c.seq + count}
     ).returning(counters.c.seq)
     return (await connection.execute(statement)).scalar_one()
