@@ -4,7 +4,19 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, BigInteger, Integer, Text, bindparam, column, delete, func, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Text,
+    bindparam,
+    column,
+    delete,
+    func,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -119,9 +131,7 @@ async def _take_off(connection: AsyncConnection, facts: Mapping[str, int]) -> di
     for count in set(facts.values()):
         of_count = [emu_id for emu_id, each in facts.items() if each == count]
         await connection.execute(
-            update(news)
-            .where(_any(news.c.emu_id, of_count))
-            .values(waiting=news.c.waiting - count)
+            update(news).where(_any(news.c.emu_id, of_count)).values(waiting=news.c.waiting - count)
         )
     return {
         row.emu_id: row.partition
@@ -130,9 +140,7 @@ async def _take_off(connection: AsyncConnection, facts: Mapping[str, int]) -> di
     }
 
 
-async def _keep_copies(
-    connection: AsyncConnection, ready: Mapping[str, int], at_ms: int
-) -> None:
+async def _keep_copies(connection: AsyncConnection, ready: Mapping[str, int], at_ms: int) -> None:
     """Before the record's row is written: a tombstone that is written just now has a smaller id then."""
     for partition in sorted(set(ready.values())):
         emu_ids = sorted(emu_id for emu_id, own in ready.items() if own == partition)
@@ -146,9 +154,7 @@ async def _keep_copies(
         await connection.execute(
             insert(copies)
             .values(rows)
-            .on_conflict_do_update(
-                index_elements=["emu_id", "partition"], set_={"gone_ms": None}
-            )
+            .on_conflict_do_update(index_elements=["emu_id", "partition"], set_={"gone_ms": None})
         )
 
 

@@ -196,7 +196,7 @@ async def write_outbox(connection: AsyncConnection, rows: Sequence[OutboxRow]) -
 
 
 async def next_seq(connection: AsyncConnection, partition: int, count: int = 1) -> int:
-    """The number of the partition's next record of ours on `<prefix>.alarms`, from 1; the last one's of `count`.
+    """The number of the partition's next record of ours on `<prefix>.alarms`, from 1; of `count`, the last.
 
     Nobody else gets one until the transaction ends, so they come to the outbox in their order.
     """
