@@ -1,8 +1,7 @@
 """A file of EMUs, as CSV or JSON lines: what each line says, and all that is wrong with it. Pure."""
 
-import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple
@@ -10,14 +9,13 @@ from zoneinfo import available_timezones
 
 import msgspec
 
+from services.dispatch.fleet_rows import NOT_JSON, split_csv, split_json
 from shared.documents.answers import LineProblem
 from shared.documents.emu import EmuState, Unit
 from shared.documents.report import Identifier
 
 FileFormat = Literal["jsonl", "csv"]
 
-# A fact with the record in it is one Kafka record; some 500 units.
-MAX_LINE_BYTES = 64 * 1024
 # More than anybody mends by hand before trying again.
 MAX_PROBLEMS = 1_000
 # A site of this name is where an EMU stands that has no record.
@@ -45,8 +43,8 @@ _FIELDS: dict[str, tuple[Any, str]] = {
     "firmware": (Identifier, _IDENTIFIER),
     "serial": (Identifier, _IDENTIFIER),
     "units": (
-        tuple[Unit, ...],
-        'a list such as [{"component": "bms/rack-1", "type": "rack", "rated_kwh": 107}]',
+        Annotated[tuple[Unit, ...], msgspec.Meta(max_length=200)],
+        'a list of at most 200, such as [{"component": "bms/rack-1", "type": "rack", "rated_kwh": 107}]',
     ),
     "revision": (int, "a number (it is not read: dispatch counts)"),
 }
@@ -57,9 +55,6 @@ SITE_FIELDS = ("site_name", "customer_id", "desk", "policy", "time_zone", "area"
 _UNREPEATED = ("emu_id", "serial")
 
 _decoders = {name: msgspec.json.Decoder(kind) for name, (kind, _) in _FIELDS.items()}
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_encode = msgspec.json.Encoder().encode
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class EmuLine(NamedTuple):
@@ -75,14 +70,6 @@ class EmuLine(NamedTuple):
     @property
     def site_id(self) -> str:
         return self.says["site_id"]
-
-
-class _Row(NamedTuple):
-    """A line as its format gives it: fields as JSON, or why there are none."""
-
-    number: int
-    fields: Mapping[str, bytes]
-    problem: str | None = None
 
 
 @dataclass
@@ -157,7 +144,7 @@ class FleetFile:
 def read_rows(body: bytes, file_format: FileFormat) -> Iterator[EmuLine | LineProblem]:
     """Each line's EMU, or each thing that is wrong with the line; made as they are asked for."""
     known: dict[tuple[str, bytes], Any] = {}
-    for row in _split_csv(body) if file_format == "csv" else _split_json(body):
+    for row in split_csv(body, COLUMNS, REQUIRED) if file_format == "csv" else split_json(body):
         if row.problem is not None:
             yield LineProblem(row.number, row.problem)
             continue
@@ -202,7 +189,7 @@ def _read_field(name: str, raw: bytes) -> Any:
     must_be = f"it must be {_FIELDS[name][1]}"
     try:
         value: Any = _decoders[name].decode(raw)
-    except _NOT_JSON as error:
+    except NOT_JSON as error:
         if name == "units":
             raise ValueError(f"units: {error}; {must_be}") from error
         raise ValueError(f"{name}: is {_shown_raw(raw)}; {must_be}") from error
@@ -243,105 +230,3 @@ def _shown(value: object) -> str:
 def _shown_raw(raw: bytes) -> str:
     text = raw.decode("utf-8", "replace")
     return "nothing" if text in {'""', "null"} else text if len(text) <= 60 else text[:60] + "..."
-
-
-# ---- JSON lines ----
-
-
-def _split_json(body: bytes) -> Iterator[_Row]:
-    begin, number = 0, 0
-    while begin < len(body):
-        end = body.find(b"\n", begin)
-        end = len(body) if end < 0 else end
-        number += 1
-        line = body[begin:end].strip()
-        begin = end + 1
-        if line:
-            yield _read_json(number, line)
-
-
-def _read_json(number: int, line: bytes) -> _Row:
-    if len(line) > MAX_LINE_BYTES:
-        return _Row(number, {}, f"has {len(line)} bytes; at most {MAX_LINE_BYTES} are taken")
-    try:
-        fields = _decode_object(line)
-    except msgspec.ValidationError:
-        return _Row(number, {}, 'is no JSON object; a line is {"emu_id": "...", "site_id": "..."}')
-    except _NOT_JSON as error:
-        return _Row(number, {}, f"is no JSON: {error}; each line is one EMU as a JSON object")
-    return _Row(number, {name: bytes(raw) for name, raw in fields.items()})
-
-
-# ---- CSV ----
-
-
-def _split_csv(body: bytes) -> Iterator[_Row]:
-    """The first line names the columns; an empty cell is null. Excel's BOM and semicolons are taken."""
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = body.count(b"\n", 0, error.start) + 1
-        yield _Row(number, {}, "is not UTF-8; save the file as CSV in UTF-8")
-        return
-    first = text[: text.find("\n")] if "\n" in text else text
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    rows = csv.reader(_text_lines(text), delimiter=delimiter, strict=True)
-    columns: list[str] | None = None
-    number = 1
-    try:
-        for cells in rows:
-            if columns is None:
-                columns = [cell.strip() for cell in cells]
-                problems = list(_check_columns(columns))
-                yield from (_Row(number, {}, problem) for problem in problems)
-                if not set(REQUIRED) <= set(columns):
-                    return
-            elif any(cells):
-                yield _read_cells(number, columns, cells)
-            number = rows.line_num + 1
-    except csv.Error as error:
-        yield _Row(number, {}, f"is no CSV: {error}; what follows was not read")
-
-
-def _text_lines(text: str) -> Iterator[str]:
-    begin = 0
-    while begin < len(text):
-        end = text.find("\n", begin) + 1 or len(text)
-        yield text[begin:end]
-        begin = end
-
-
-def _check_columns(columns: list[str]) -> Iterable[str]:
-    for name in dict.fromkeys(columns):
-        if name not in _FIELDS:
-            yield f"{name!r}: there is no such column; there are {', '.join(COLUMNS)}"
-        elif columns.count(name) > 1:
-            yield f"the column {name} is there twice"
-    for name in REQUIRED:
-        if name not in columns:
-            yield f"the column {name} is missing; the first line names the columns"
-
-
-def _read_cells(number: int, columns: list[str], cells: list[str]) -> _Row:
-    if len(cells) != len(columns):
-        return _Row(
-            number, {}, f"has {len(cells)} cells, the first line names {len(columns)} columns"
-        )
-    if sum(map(len, cells)) > MAX_LINE_BYTES // 4:
-        return _Row(
-            number, {}, f"is longer than the {MAX_LINE_BYTES // 4} characters that are taken"
-        )
-    return _Row(
-        number,
-        {
-            name: _as_json(name, cell.strip())
-            for name, cell in zip(columns, cells, strict=True)
-            if name in _FIELDS
-        },
-    )
-
-
-def _as_json(name: str, cell: str) -> bytes:
-    if not cell:
-        return b"null"
-    return cell.encode() if name in {"units", "revision"} else _encode(cell)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from services.dispatch.fleet_file import (
     COLUMNS,
-    MAX_LINE_BYTES,
     MAX_PROBLEMS,
     FileFormat,
     FleetFile,
     read_rows,
 )
 from services.dispatch.fleet_plan import Site, change_emu, change_site, differences
+from services.dispatch.fleet_rows import MAX_LINE_BYTES
 from shared.documents.emu import EmuRecord, decode_emu_record, encode_emu_record
 
 GOOD = {"emu_id": "emu-1", "site_id": "site-1"}
