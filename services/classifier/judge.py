@@ -16,6 +16,7 @@ from services.classifier.life import (
     regrade_by,
     rise,
 )
+from services.classifier.numbers import count_on
 from services.classifier.order import (
     is_counted,
     is_late,
@@ -67,6 +68,8 @@ def judge_edge(
     """One raise or clear; `condition` is what is known of it (None: nothing)."""
     if is_redelivered(emu, edge.source):
         return Outcome("redelivered")
+    if edge.seq is not None:
+        emu, edge = count_on(emu, edge)
     heard = remember_source(emu, edge.source, edge.receipt_ms)
     if edge.seq is not None:  # one without a number is neither
         if is_counted(emu, edge):
@@ -95,6 +98,7 @@ def judge_snapshot(
     """
     if is_redelivered(emu, snapshot.source):
         return Outcome("redelivered")
+    emu, snapshot = count_on(emu, snapshot)
     heard = remember_source(emu, snapshot.source, snapshot.receipt_ms)
     if is_counted(emu, snapshot):
         return Outcome("duplicate", heard)

@@ -68,8 +68,7 @@ def remember_report(emu: Emu, report: Edge | Snapshot) -> Emu:
     seq = report.seq
     if any(known.boot == report.boot for known in emu.boots):
         boots = tuple(
-            Boot(known.boot, _add(known.seen, seq)) if known.boot == report.boot else known
-            for known in emu.boots
+            _count(known, seq) if known.boot == report.boot else known for known in emu.boots
         )
     else:
         boots = (*emu.boots, Boot(report.boot, ((seq, seq),)))[-MAX_BOOTS:]
@@ -143,6 +142,10 @@ def _is_before(emu: Emu, report: Edge | Snapshot, boot: str | None, seq: int | N
     if boot not in order:  # forgotten: older than every boot remembered
         return False
     return order.index(report.boot) < order.index(boot)
+
+
+def _count(boot: Boot, seq: int) -> Boot:
+    return Boot(boot.boot, _add(boot.seen, seq), boot.base, boot.wraps_at)
 
 
 def _add(seen: tuple[Interval, ...], seq: int) -> tuple[Interval, ...]:

@@ -38,6 +38,10 @@ class Boot(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     boot: str
     seen: tuple[Interval, ...]
+    base: int = 0
+    """To be added to a number, since its counter has begun again (numbers.py)."""
+    wraps_at: int = 0
+    """Where its counter begins again at 0; 0: not known that it does."""
 
 
 class Spoken(msgspec.Struct, array_like=True, frozen=True, gc=False):

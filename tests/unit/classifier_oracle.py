@@ -94,6 +94,17 @@ class Life:
 
 
 @dataclass
+class Counter:
+    """What is known of the numbers of one boot."""
+
+    newest: int = -1
+    lap: int = 0
+    """What it would stand at, had it not begun again, when it shows 0."""
+    range: int = 0
+    """How many numbers it has; 0: nobody knows that it begins again."""
+
+
+@dataclass
 class Oracle:
     """What is published for a stream of edges, snapshots and rulings."""
 
@@ -107,6 +118,7 @@ class Oracle:
     sources: set[Source] = field(default_factory=set[Source])
     places: set[tuple[str, Place]] = field(default_factory=set[tuple[str, Place]])
     boots: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    counters: dict[tuple[str, str], Counter] = field(default_factory=dict[tuple[str, str], Counter])
     spoken: dict[Key, Place] = field(default_factory=dict[Key, Place])
     """For (EMU, component, name), the newest snapshot that said all of the name."""
 
@@ -122,19 +134,42 @@ class Oracle:
         emu = record.emu_id
         place = None
         if record.boot is not None and record.seq is not None:
-            place = (record.boot, record.seq)
+            place = (record.boot, self.number(record, record.boot, record.seq))
             if (emu, place) in self.places:
                 return
             self.places.add((emu, place))
             known = self.boots.setdefault(emu, [])
             if record.boot not in known:
                 known.append(record.boot)
+            counter = self.counters.setdefault((emu, record.boot), Counter())
+            counter.newest = max(counter.newest, place[1])
         if isinstance(record, Edge):
             key = (emu, record.component, record.code)
             said = (record.raised, record.receipt_ms, record.at_ms, place, record.level, record)
             self.say(Word(key, *said))
         else:
             self.compare(record, place)
+
+    def number(self, record: Edge | Snapshot, boot: str, seq: int) -> int:
+        """Of a counter that begins again at 0, as if it went on."""
+        counter = self.counters.get((record.emu_id, boot))
+        if counter is None:
+            return seq
+        if seq >= counter.range:
+            counter.range = 0
+        on_time = record.receipt_ms - record.at_ms <= 10 * MINUTE and not record.historical
+        if counter.range:
+            turns = [counter.lap + counter.range, counter.lap, counter.lap - counter.range]
+            distances = [abs(lap + seq - counter.newest) for lap in turns]
+            lap = turns[distances.index(min(distances))]
+        else:
+            lap, shown = counter.lap, counter.newest - counter.lap
+            for end in (256, 65_536, 4_294_967_296):
+                if on_time and end * 0.75 <= shown < end and seq < end * 0.25:
+                    counter.range = end
+                    lap = counter.lap + end
+        counter.lap = max(counter.lap, lap)
+        return lap + seq
 
     def obey(self, ruling: Ruling) -> None:
         """A person's word on a condition of which there is, or may yet be, a fault."""

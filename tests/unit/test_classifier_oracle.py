@@ -34,6 +34,11 @@ GAPS_MS = (
 )  # fmt: skip
 
 Record = Edge | Snapshot | Ruling
+# Of a counter that begins again at 256, and some that it cannot have.
+NUMBERS = (
+    st.integers(0, 12) | st.integers(0, 12) | st.sampled_from([60, 190, 200, 250, 255, 256, 300])
+)
+
 Stream = list[Record]
 
 
@@ -51,7 +56,7 @@ def words(draw: st.DrawFn, codes: list[str]) -> Record:
     said: dict[str, Any] = {
         "emu_id": draw(st.sampled_from(["e1", "e1", "e2"])),
         "boot": draw(st.sampled_from(["b1", "b1", "b2"])) if numbered else None,
-        "seq": draw(st.integers(0, 12)) if numbered else None,
+        "seq": draw(NUMBERS) if numbered else None,
         "firmware": draw(st.sampled_from([None, "1", "2"])),
     }
     levels = st.sampled_from([None, "info", "fault"])

@@ -124,6 +124,21 @@ def test_naive_local_time() -> None:
     assert story.refused == []
 
 
+def test_sequence_number_wraps_from_255_to_0() -> None:
+    """What comes after the wrap is new: the clear ends the fault, and the next raise is no duplicate."""
+    story = Story()
+    for number in range(250, 256):
+        story.send(raised(HAZARD, boot=7, seq=number))
+    story.wait(30)
+    assert told(story.send(cleared(HAZARD, boot=7, seq=0))) == [("cleared", HAZARD)]
+    faults: list[Fault] = []
+    for number in range(1, 256):
+        faults += story.wait(1)
+        faults += story.send(raised(f"new.{number}", boot=7, seq=number))
+    faults += story.wait(3)
+    assert len([fault for fault in faults if fault.change == "opened"]) == 255
+
+
 def test_one_hz_chatter() -> None:
     """One open fault, however long; it is cleared once it has been quiet for a minute."""
     story = Story()
