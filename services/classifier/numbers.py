@@ -2,7 +2,7 @@
 
 A counter of 8, 16 or 32 bits comes back to numbers that were heard before. Taken as they are, they would be
 duplicates or late words, and live alarms would be lost. What is in doubt is taken as new: at worst it counts
-twice. Reasons: docs/adr/0018-counters-that-wrap.md.
+twice. Reasons: docs/adr/0019-counters-that-wrap.md.
 """
 
 from typing import TypeVar
