@@ -11,7 +11,6 @@ from deploy.cli.cases import cases
 from deploy.cli.catalogue import catalogue
 from deploy.cli.check import check
 from deploy.cli.explain import explain
-from deploy.cli.fleet import fleet
 from deploy.cli.local import down, logs, up
 from deploy.cli.simulate import simulate
 from deploy.cli.status import status
@@ -26,7 +25,7 @@ app = typer.Typer(
 )
 
 HERE = "On this machine"
-WORK = "Working on cases and the fleet"
+WORK = "Working on cases"
 SERVICES = "One instance of one service"
 TOOLS = "Tools"
 
@@ -37,7 +36,6 @@ app.command(rich_help_panel=HERE)(logs)
 app.command("test", rich_help_panel=HERE, context_settings={"ignore_unknown_options": True})(check)
 app.add_typer(cases, name="cases", rich_help_panel=WORK)
 app.command(rich_help_panel=WORK)(explain)
-app.add_typer(fleet, name="fleet", rich_help_panel=WORK)
 app.command(rich_help_panel=TOOLS)(simulate)
 app.command(rich_help_panel=TOOLS)(bench)
 app.add_typer(topics, name="topics", rich_help_panel=TOOLS)

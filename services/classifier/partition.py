@@ -49,6 +49,7 @@ from services.classifier.state import (
     facts_of,
     parse_condition_key,
     parse_emu_key,
+    share,
 )
 from shared.documents.emu import EMU_STATES, EmuRecord
 from shared.documents.fault import GRADES, Fault, FaultChange
@@ -67,6 +68,8 @@ UNHURRIED = ("repeated", "closed")
 GRADED = ("opened", "reopened", "regraded")
 
 
+WakeUp = tuple[int, str, str, str]
+"""When, and the key of whom: flat, as there may be one for each condition."""
 ChangelogEntry = tuple[bytes, bytes | None]
 """Key and value of one record of the changelog; value None: a tombstone."""
 
@@ -88,7 +91,7 @@ class Partition:
         self._restored_closed: dict[str, int] = {}
         self.sweep_at_ms = 0
         """When EMUs that say nothing more are looked for."""
-        self._wake_ups: list[tuple[int, ConditionKey]] = []
+        self._wake_ups: list[WakeUp] = []
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take one changelog record in; call `restored` after the last."""
@@ -107,7 +110,7 @@ class Partition:
         elif value is None:
             self.conditions.remove(parse_condition_key(key))
         else:
-            self.conditions.put(decode_condition(value))
+            self.conditions.put(share(decode_condition(value)))
 
     def seed(self, emu_id: str, record: EmuRecord | None) -> None:
         """Take in what is known of an EMU where nothing was restored; None: it is not here any more."""
@@ -193,12 +196,12 @@ class Partition:
     def wake_at(self, condition: Condition) -> None:
         """Remember when the condition is to be woken; an entry that no longer holds is passed over."""
         if condition.wake_at_ms is not None:
-            heapq.heappush(self._wake_ups, (condition.wake_at_ms, condition.key))
+            heapq.heappush(self._wake_ups, (condition.wake_at_ms, *condition.key))
 
     def _list_wake_ups(self) -> None:
         """Those of all conditions, and no others."""
         self._wake_ups = [
-            (condition.wake_at_ms, condition.key)
+            (condition.wake_at_ms, *condition.key)
             for condition in self.conditions
             if condition.wake_at_ms is not None
         ]
@@ -208,7 +211,7 @@ class Partition:
         """Whether there is one by then."""
         return bool(self._wake_ups) and self._wake_ups[0][0] <= now_ms
 
-    def next_wake_up(self) -> tuple[int, ConditionKey]:
+    def next_wake_up(self) -> WakeUp:
         """The first wake-up, its time and whose; taken off the list."""
         return heapq.heappop(self._wake_ups)
 
@@ -308,7 +311,7 @@ class Batch:
             yield emu_key(emu_id), None
         yield META_KEY, encode(self.meta)
 
-    def _wake(self, due_ms: int, key: ConditionKey) -> None:
+    def _wake(self, due_ms: int, *key: *ConditionKey) -> None:
         condition = self.conditions.get(key)
         if condition is None or condition.wake_at_ms != due_ms:
             return  # it was cleared, woken or told meanwhile; its new wake-up is listed itself

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from services.classifier.grading import age, count_raise, keep
 from services.classifier.rules import Rules
-from services.classifier.state import REOPEN_WINDOW_MS, Condition
+from services.classifier.state import REOPEN_WINDOW_MS, Condition, share
 from shared.catalogue import Catalogue
 from shared.documents.fault import FaultChange
 from shared.documents.ids import make_id
@@ -35,7 +35,7 @@ def make_condition(edge: Edge, rules: Rules) -> Condition:
     """A condition that stands, of which nothing is told yet."""
     row = rules.catalogue.look_up(edge.code, edge.level)
     source = edge.source
-    return Condition(
+    condition = Condition(
         emu_id=edge.emu_id,
         component=edge.component,
         code=edge.code,
@@ -67,6 +67,7 @@ def make_condition(edge: Edge, rules: Rules) -> Condition:
         hazard=row.hazard,
         ages_at_ms=edge.receipt_ms + rules.age_ms if row.grade == "D" else None,
     )
+    return share(condition)
 
 
 def publish(change: FaultChange, condition: Condition, now_ms: int, rules: Rules) -> Turn:

@@ -6,6 +6,7 @@ from it, written with each of its reports); `f` + EMU (what is known of it from 
 `meta` (the input offset that all of it is valid for, and the task's time).
 """
 
+from sys import intern
 from typing import Literal
 
 import msgspec
@@ -240,6 +241,28 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
 def with_marks(condition: Condition, marks: Marks) -> Condition:
     """The condition with these, whatever it had."""
     return replace(condition, marks=None if marks == NO_MARKS else marks)
+
+
+def share(condition: Condition) -> Condition:
+    """The same condition, with each text that others have as well in memory only once.
+
+    They are decoded one by one; a million conditions have few models, codes and reasons, and ten to an EMU.
+    """
+    source = condition.source
+    return replace(
+        condition,
+        emu_id=intern(condition.emu_id),
+        component=intern(condition.component),
+        code=intern(condition.code),
+        site_id=intern(condition.site_id),
+        grade_reason=intern(condition.grade_reason),
+        level=condition.level and intern(condition.level),
+        model=condition.model and intern(condition.model),
+        firmware=condition.firmware and intern(condition.firmware),
+        boot=condition.boot and intern(condition.boot),
+        kind=condition.kind and intern(condition.kind),
+        source=replace(source, topic=intern(source.topic)),
+    )
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -22,7 +22,6 @@ from services.dispatch.inbox import read_record
 from services.dispatch.metrics import DEADLINES, TRANSACTION_SECONDS
 from services.dispatch.pager import Pager
 from services.dispatch.relay import Relay
-from services.dispatch.teller import Teller
 from services.dispatch.webhook import Delivery
 from shared.documents.deadline import Deadline
 from shared.documents.fault import Fault
@@ -109,19 +108,12 @@ class DispatchTask:
                 context.engine,
                 context.kafka,
                 producer,
-                topics=context.topics,
+                alarms_topic=context.topics.alarms,
                 partition=partition,
-                bells=context.bells,
-            )
-            teller = Teller(
-                context.engine,
-                context.topics,
-                partition=partition,
-                partitions=context.partitions,
-                bells=context.bells,
+                bell=self._bells.relay,
             )
             async with asyncio.TaskGroup() as group:
-                for part in (self._take_in, relay.run, teller.run, context.pager(partition).run):
+                for part in (self._take_in, relay.run, context.pager(partition).run):
                     group.create_task(unless_cancelled_within(part(ownership)))
 
     async def open_inputs(self) -> store.Offsets:

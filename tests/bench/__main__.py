@@ -16,7 +16,9 @@ from tests.bench import (
     bench_ingest,
     bench_kafka,
     bench_main_job,
+    bench_quiet,
     bench_redis,
+    bench_standing,
     bench_timer,
 )
 from tests.bench.frame import Bench, CannotMeasure, Run, measure
@@ -29,6 +31,8 @@ BENCHES: dict[str, Bench] = {
         bench_main_job,
         bench_ingest,
         bench_classifier,
+        bench_standing,
+        bench_quiet,
         bench_timer,
         bench_kafka,
         bench_redis,

@@ -3,16 +3,24 @@
 import json
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
+from services.classifier.order import remember_report, remember_source
+from services.classifier.revisions import make_condition
+from services.classifier.rules import Rules
+from services.classifier.state import Emu, condition_key, emu_key, encode
 from shared.documents.case import Case, Clock, Warn, encode_case
 from shared.documents.ids import make_id
 from shared.documents.internal import Edge, Source, encode_internal
 from shared.kafka.partition import partition_of
-from shared.times import now_ms, to_rfc3339
+from shared.times import HOUR_MS, now_ms, to_rfc3339
 from tests.acceptance.stack import PARTITIONS
 from tests.bench.floors import KeyValue
 
 CODE = "sunspec:203.Evt.2"  # C: its clocks are long
 SITES = 997
+STANDING_AN_EMU = 10
+STOOD_SINCE_MS = now_ms() - HOUR_MS
 
 
 def reports(count: int, *, conditions: int, fleet: str = "emu") -> list[KeyValue]:
@@ -59,6 +67,52 @@ def alarms(count: int, *, conditions: int, clears: bool) -> dict[int, list[KeyVa
         home = partition_of(edge.site_id, PARTITIONS)
         found[home].append((emu_id.encode(), encode_internal(edge)))
     return found
+
+
+def standing(numbers: range, rules: Rules) -> dict[int, list[KeyValue]]:
+    """The classifier's changelog, by partition, of conditions that stand, ten to an EMU, and of their EMUs.
+
+    A number is always the same condition.
+    """
+    found: dict[int, list[KeyValue]] = {partition: [] for partition in range(PARTITIONS)}
+    for number in numbers:
+        edge = _standing_edge(number, Source(1, "reports", 0, number, 0), STOOD_SINCE_MS + number)
+        condition = replace(
+            make_condition(edge, rules), revision=1, published_ms=edge.receipt_ms + 10
+        )
+        home = found[partition_of(edge.site_id, PARTITIONS)]
+        home.append((condition_key(condition.key), encode(condition)))
+        if number % STANDING_AN_EMU == 0:
+            emu = remember_report(remember_source(Emu(), edge.source, edge.receipt_ms), edge)
+            home.append((emu_key(edge.emu_id), encode(emu)))
+    return found
+
+
+def repeats(count: int, *, conditions: int) -> dict[int, list[KeyValue]]:
+    """Raises of the first so many of those that stand, again and again, by partition."""
+    found: dict[int, list[KeyValue]] = {partition: [] for partition in range(PARTITIONS)}
+    now = now_ms()
+    for number in range(count):
+        edge = _standing_edge(number % conditions, Source(2, "reports", 0, number, 0), now)
+        home = partition_of(edge.site_id, PARTITIONS)
+        found[home].append((edge.emu_id.encode(), encode_internal(edge)))
+    return found
+
+
+def _standing_edge(number: int, source: Source, at_ms: int) -> Edge:
+    emu_number = number // STANDING_AN_EMU
+    return Edge(
+        source=source,
+        emu_id=f"emu-{emu_number:07}",
+        site_id=site_of(f"emu-{emu_number}"),
+        component=f"bms/rack-{number % STANDING_AN_EMU}",
+        code=CODE,
+        raised=True,
+        at_ms=at_ms,
+        receipt_ms=at_ms,
+        model="XR-2000",
+        firmware="4.1.7",
+    )
 
 
 def cases(count: int, fleet: str, clocks: dict[str, Clock]) -> dict[int, list[KeyValue]]:
