@@ -1,7 +1,5 @@
 """`cases`: list them, show one, acknowledge, resolve, close; all through dispatch's HTTP API."""
 
-import getpass
-import os
 import shlex
 from collections.abc import Collection, Sequence
 from typing import Annotated, get_args
@@ -11,7 +9,8 @@ import typer
 
 from deploy.cli.case_view import case_page, case_sentences, case_table
 from deploy.cli.dispatch_api import ApiError, DispatchApi, UrlOption, ask_dispatch
-from deploy.cli.terminal import failure, make_console, print_out
+from deploy.cli.person import ByOption, name_of
+from deploy.cli.terminal import make_console, print_out
 from deploy.cli.wording import Reader, moment, plain
 from shared.documents.answers import CaseFile
 from shared.documents.case import Case, CaseState
@@ -26,15 +25,10 @@ DEFAULT_LIMIT = 30
 CONFLICT = 409
 # What the log says of somebody who takes a case.
 TAKEN = ("acknowledged", "assigned")
-BY_VARIABLE = "BAKVAKT_BY"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 CaseArgument = Annotated[
     str, typer.Argument(metavar="CASE_ID", help="Its id, or the first 4 letters of it or more.")
-]
-ByOption = Annotated[
-    str | None,
-    typer.Option("--by", help=f"Who does it. Else {BY_VARIABLE}, else the name of your log-in."),
 ]
 
 cases = typer.Typer(invoke_without_command=True)
@@ -137,7 +131,7 @@ def acknowledge(
 
     - `bakvakt cases acknowledge c3f7a2bq --by Ada --note "on my way"`
     """
-    name = _name(by)
+    name = name_of(by)
     typed = [*(["--by", by] if by else []), *(["--note", note] if note else [])]
     typed += _where_and_how(url, as_json=as_json)
 
@@ -175,7 +169,7 @@ def resolve(
 
     - `bakvakt cases resolve c3f7a2bq --reason "sensor is broken, cell is cool" --clear`
     """
-    body = {"by": _name(by), "reason": reason, "ruling": "clear" if clear else None}
+    body = {"by": name_of(by), "reason": reason, "ruling": "clear" if clear else None}
     typed = ["--reason", reason, *(["--by", by] if by else [])]
     _order(url, case_id, "resolve", body, as_json=as_json, typed=typed)
 
@@ -192,7 +186,7 @@ def close(
 
     Example: `bakvakt cases close c3f7a2bq --reason "report sent"`
     """
-    _order(url, case_id, "close", {"by": _name(by), "reason": reason}, as_json=as_json)
+    _order(url, case_id, "close", {"by": name_of(by), "reason": reason}, as_json=as_json)
 
 
 def _order(
@@ -256,17 +250,6 @@ async def _say_what_stands(api: DispatchApi, case_id: str, typed: Sequence[str])
         f"The alarm still stands: {plain(what)}. Wait until it clears, or declare it gone with "
         f"--clear:\n  {command}"
     )
-
-
-def _name(by: str | None) -> str:
-    """In whose name it is done."""
-    named = by or os.environ.get(BY_VARIABLE)
-    if named:
-        return named
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name
-        raise failure(f"Say who you are: --by NAME, or {BY_VARIABLE}") from None
 
 
 def _words(text: str, known: Collection[str], option: str) -> str:

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -12,14 +13,28 @@ import typer
 from deploy.cli.terminal import failure
 from deploy.cli.wording import plain
 from deploy.local.state import StateDirectory
-from shared.documents.answers import CaseFile, CaseList, FaultFile, FaultList, Refusal
+from shared.documents.answers import (
+    CaseFile,
+    CaseList,
+    EmuFile,
+    EmuList,
+    FaultFile,
+    FaultList,
+    FileRefusal,
+    FleetChange,
+)
 from shared.documents.case import Case
+from shared.documents.emu import EmuRecord
 from shared.documents.fault import Fault
 from shared.errors import BakvaktError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 URL_VARIABLE = "BAKVAKT_URL"
 TIMEOUT = aiohttp.ClientTimeout(total=20, sock_connect=5)
+# A whole fleet takes its time on both sides.
+FILE_TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
+FileFormat = Literal["jsonl", "csv"]
+CONTENT_TYPES: dict[FileFormat, str] = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 # Before there is a connection, nothing has been asked.
 NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 # The longest list that dispatch gives at once.
@@ -48,9 +63,13 @@ class ApiError(BakvaktError):
 
     reason = "api"
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(
+        self, message: str, status: int | None = None, refused: FileRefusal | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.refused = refused
+        """What is wrong with a file, line by line."""
 
 
 def named_url(option: str | None, environ: Mapping[str, str]) -> str | None:
@@ -153,6 +172,42 @@ class DispatchApi:
             },
         )
 
+    async def import_fleet(
+        self, file: bytes, file_format: FileFormat, by: str, *, dry_run: bool
+    ) -> FleetChange:
+        query = {"by": by, "dry_run": str(dry_run).lower()}
+        return await self._ask(
+            "POST", "/v1/fleet", FleetChange, query=query, file=(file, file_format)
+        )
+
+    async def export_fleet(self, file_format: FileFormat) -> AsyncIterator[bytes]:
+        """The file, piece by piece."""
+        url = f"{self._url}/v1/fleet"
+        try:
+            async with self._session.get(
+                url, params={"format": file_format}, timeout=FILE_TIMEOUT
+            ) as response:
+                response.raise_for_status()
+                async for piece in response.content.iter_any():
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ApiError(_no_answer(self._url, error)) from None
+
+    async def list_emus(self, wanted: Mapping[str, str], limit: int) -> EmuList[EmuRecord]:
+        """At most `limit` EMUs by site, page by page; `wanted` is as in the query."""
+        emus: list[EmuFile[EmuRecord]] = []
+        query = dict(wanted)
+        while True:
+            query["limit"] = str(min(limit - len(emus), LONGEST_LIST))
+            found = await self._get("/v1/emus", EmuList[EmuRecord], query)
+            emus += found.emus
+            if found.next is None or len(emus) >= limit:
+                return EmuList(emus=emus, next=found.next)
+            query["after"] = found.next
+
+    async def emu_file(self, emu_id: str) -> EmuFile[EmuRecord]:
+        return await self._get(f"/v1/emus/{quote(emu_id, safe='')}", EmuFile[EmuRecord])
+
     async def _get(
         self, path: str, kind: type[AnswerT], query: Mapping[str, str] | None = None
     ) -> AnswerT:
@@ -166,10 +221,21 @@ class DispatchApi:
         *,
         query: Mapping[str, str] | None = None,
         json: Mapping[str, str] | None = None,
+        file: tuple[bytes, FileFormat] | None = None,
     ) -> AnswerT:
+        timeout, headers, data = TIMEOUT, None, None
+        if file is not None:
+            data, file_format = file
+            timeout, headers = FILE_TIMEOUT, {"content-type": CONTENT_TYPES[file_format]}
         try:
             async with self._session.request(
-                method, self._url + path, params=query, json=json, timeout=TIMEOUT
+                method,
+                self._url + path,
+                params=query,
+                json=json,
+                data=data,
+                headers=headers,
+                timeout=timeout,
             ) as response:
                 body = await response.read()
         except aiohttp.InvalidURL:
@@ -181,14 +247,15 @@ class DispatchApi:
         try:
             if response.ok:
                 return msgspec.json.decode(body, type=kind)
-            refusal = msgspec.json.decode(body, type=Refusal)
+            refusal = msgspec.json.decode(body, type=FileRefusal)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise ApiError(
                 f"{self._url} answers, but not as this version's dispatch does "
                 f"({response.status}, {response.content_type})",
                 response.status,
             ) from None
-        raise ApiError(_sentence(refusal.detail), response.status)
+        refused = refusal if refusal.problems else None
+        raise ApiError(_sentence(refusal.detail), response.status, refused)
 
 
 def _is_shortened(text: str, what: str) -> bool:
@@ -217,6 +284,11 @@ def _only(text: str, what: str, found: Mapping[str, str]) -> str:
 
 def _not_known(url: str, path: str, error: Exception) -> str:
     """An order was sent, and no answer came."""
+    if path == "/v1/fleet":
+        return (
+            f"{url} has not answered ({_why(error)}): it is not known whether the fleet was changed. "
+            "The same file may be imported again, it changes nothing twice"
+        )
     case_id = path.split("/")[-2]
     return (
         f"{url} has not answered ({_why(error)}): it is not known whether it was done. "
@@ -242,4 +314,5 @@ def _no_answer(url: str, error: Exception) -> str:
 def _sentence(detail: str) -> str:
     """Dispatch's words, in those of the command line."""
     detail = detail.replace("see GET /v1/cases", "see: bakvakt cases --state all")
+    detail = detail.replace("see GET /v1/emus", "see: bakvakt fleet show")
     return plain(detail[:1].upper() + detail[1:])

@@ -11,6 +11,7 @@ from deploy.cli.cases import cases
 from deploy.cli.catalogue import catalogue
 from deploy.cli.check import check
 from deploy.cli.explain import explain
+from deploy.cli.fleet import fleet
 from deploy.cli.local import down, logs, up
 from deploy.cli.simulate import simulate
 from deploy.cli.status import status
@@ -25,7 +26,7 @@ app = typer.Typer(
 )
 
 HERE = "On this machine"
-WORK = "Working on cases"
+WORK = "Working on cases and the fleet"
 SERVICES = "One instance of one service"
 TOOLS = "Tools"
 
@@ -36,6 +37,7 @@ app.command(rich_help_panel=HERE)(logs)
 app.command("test", rich_help_panel=HERE, context_settings={"ignore_unknown_options": True})(check)
 app.add_typer(cases, name="cases", rich_help_panel=WORK)
 app.command(rich_help_panel=WORK)(explain)
+app.add_typer(fleet, name="fleet", rich_help_panel=WORK)
 app.command(rich_help_panel=TOOLS)(simulate)
 app.command(rich_help_panel=TOOLS)(bench)
 app.add_typer(topics, name="topics", rich_help_panel=TOOLS)

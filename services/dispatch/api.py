@@ -1,13 +1,12 @@
 """What people see of cases and do with them, over HTTP. Only for this host until there is log-in."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
-import msgspec
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.dispatch.actions import NotAllowed
-from services.dispatch.database import DatabaseError, transaction
+from services.dispatch.answering import NotThere, answering, json_answer
+from services.dispatch.database import transaction
 from services.dispatch.orders import NoSuchCase, Orders
 from services.dispatch.queries import (
     find_place,
@@ -26,13 +25,6 @@ from services.dispatch.requests import (
     read_cases_wanted,
     read_faults_wanted,
 )
-from shared.documents.answers import Refusal
-
-Handler = Callable[[web.Request], Awaitable[web.Response]]
-
-
-class NoSuchFault(Exception):
-    """There is no fault of this id."""
 
 
 class CaseApi:
@@ -44,13 +36,13 @@ class CaseApi:
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
-            web.get("/v1/cases", _answering(self._list)),
-            web.get("/v1/cases/{case_id}", _answering(self._show)),
-            web.post("/v1/cases/{case_id}/acknowledge", _answering(self._acknowledge)),
-            web.post("/v1/cases/{case_id}/resolve", _answering(self._resolve)),
-            web.post("/v1/cases/{case_id}/close", _answering(self._close)),
-            web.get("/v1/faults", _answering(self._list_faults)),
-            web.get("/v1/faults/{fault_id}", _answering(self._show_fault)),
+            web.get("/v1/cases", answering(self._list)),
+            web.get("/v1/cases/{case_id}", answering(self._show)),
+            web.post("/v1/cases/{case_id}/acknowledge", answering(self._acknowledge)),
+            web.post("/v1/cases/{case_id}/resolve", answering(self._resolve)),
+            web.post("/v1/cases/{case_id}/close", answering(self._close)),
+            web.get("/v1/faults", answering(self._list_faults)),
+            web.get("/v1/faults/{fault_id}", answering(self._show_fault)),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -65,7 +57,7 @@ class CaseApi:
             if after is not None and place is None:
                 raise BadRequest([f"after: there is no case {after}"])
             found = await list_cases(connection, wanted, limit=limit, after=place)
-        return _json(found)
+        return json_answer(found)
 
     async def _show(self, request: web.Request) -> web.Response:
         case_id = _case_id(request)
@@ -73,15 +65,15 @@ class CaseApi:
             case_file = await read_case_file(connection, case_id)
         if case_file is None:
             raise NoSuchCase(case_id)
-        return _json(case_file)
+        return json_answer(case_file)
 
     async def _acknowledge(self, request: web.Request) -> web.Response:
         body = await read_body(request, Acknowledge)
-        return _json(await self._orders.acknowledge(_case_id(request), body.by, body.note))
+        return json_answer(await self._orders.acknowledge(_case_id(request), body.by, body.note))
 
     async def _resolve(self, request: web.Request) -> web.Response:
         body = await read_body(request, Resolve)
-        return _json(
+        return json_answer(
             await self._orders.resolve(
                 _case_id(request),
                 body.by,
@@ -92,24 +84,24 @@ class CaseApi:
 
     async def _close(self, request: web.Request) -> web.Response:
         body = await read_body(request, Close)
-        return _json(await self._orders.close(_case_id(request), body.by, body.reason))
+        return json_answer(await self._orders.close(_case_id(request), body.by, body.reason))
 
     async def _list_faults(self, request: web.Request) -> web.Response:
         """GET /v1/faults?id=&limit=: those whose ids begin so."""
         wanted = read_faults_wanted(request.query)
         async with transaction(self._engine) as connection:
             found = await list_faults(connection, id_begins=wanted.id_begins, limit=wanted.limit)
-        return _json(found)
+        return json_answer(found)
 
     async def _show_fault(self, request: web.Request) -> web.Response:
         fault_id = request.match_info["fault_id"]
         if not may_be_id(fault_id):
-            raise NoSuchFault("of an id like this")
+            raise NotThere("there is no fault of an id like this")
         async with transaction(self._engine) as connection:
             found = await read_fault(connection, fault_id)
         if found is None:
-            raise NoSuchFault(fault_id)
-        return _json(found)
+            raise NotThere(f"there is no fault {fault_id}")
+        return json_answer(found)
 
 
 def _case_id(request: web.Request) -> str:
@@ -118,42 +110,3 @@ def _case_id(request: web.Request) -> str:
     if not may_be_id(case_id):
         raise NoSuchCase("of an id like this")
     return case_id
-
-
-def _answering(handler: Handler) -> Handler:
-    """The errors of a handler as answers in JSON: what is wrong, and what to do."""
-
-    async def answer(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except BadRequest as error:
-            return _refuse(400, "bad_request", str(error))
-        except NoSuchCase as error:
-            return _refuse(404, "not_found", f"there is no case {error}; see GET /v1/cases")
-        except NoSuchFault as error:
-            return _refuse(404, "not_found", f"there is no fault {error}")
-        except NotAllowed as error:
-            return _refuse(409, error.reason, str(error))
-        except DatabaseError as error:
-            # It may have been away only when it was to say that it has committed.
-            is_order = request.method == "POST"
-            doubt = (
-                "; it is not known whether it was done, doing it again is safe" if is_order else ""
-            )
-            return _refuse(
-                503,
-                "unavailable",
-                f"the database does not answer{doubt}; try again ({error})",
-            )
-
-    return answer
-
-
-def _json(content: object, status: int = 200) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(content), status=status, content_type="application/json"
-    )
-
-
-def _refuse(status: int, word: str, detail: str) -> web.Response:
-    return _json(Refusal(word, detail), status)

@@ -1,4 +1,4 @@
-"""Wakes the relay and the pager of a partition as soon as there is work for them in this process."""
+"""Wakes those who serve a partition as soon as there is work for them in this process."""
 
 import asyncio
 from collections import defaultdict
@@ -25,11 +25,13 @@ class Bell:
 
 
 class Bells:
-    """The two bells of one partition."""
+    """The bells of one partition."""
 
     def __init__(self) -> None:
         self.relay = Bell()
         self.pager = Bell()
+        self.teller = Bell()
+        """Rung by changes of the fleet only."""
 
     def ring(self) -> None:
         self.relay.ring()

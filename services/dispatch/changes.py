@@ -79,6 +79,8 @@ class OutboxRow(NamedTuple):
     value: bytes | None
     headers: bytes
     created_ms: int
+    emu_id: str | None = None
+    """Of a fact, and of an EMU record."""
 
 
 @dataclass

@@ -79,13 +79,15 @@ def make_engine(url: URL, application: str) -> AsyncEngine:
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+async def transaction(
+    engine: AsyncEngine, *, timeout_s: float = TRANSACTION_TIMEOUT_S
+) -> AsyncGenerator[AsyncConnection]:
     """All that is done inside is committed together at its end, or nothing of it.
 
     Raises DatabaseError for what another try may mend; any other error of PostgreSQL is a bug of ours.
     """
     try:
-        async with asyncio.timeout(TRANSACTION_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             connection = await _open(engine)
             try:
                 async with connection.begin():
@@ -93,7 +95,7 @@ async def transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
             finally:
                 await asyncio.shield(connection.close())
     except TimeoutError as error:
-        raise DatabaseError(f"no answer within {TRANSACTION_TIMEOUT_S} s") from error
+        raise DatabaseError(f"no answer within {timeout_s:g} s") from error
     except PoolTimeout as error:
         raise DatabaseError(_first_line(error)) from error
     except DBAPIError as error:

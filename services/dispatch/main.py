@@ -10,6 +10,8 @@ from services.dispatch.api import CaseApi
 from services.dispatch.bell import Belfry
 from services.dispatch.config import Configuration, load_configuration
 from services.dispatch.database import DatabaseError, make_engine
+from services.dispatch.fleet import Fleet
+from services.dispatch.fleet_api import FleetApi
 from services.dispatch.gauges import Gauges
 from services.dispatch.migrations import migrate
 from services.dispatch.orders import Orders
@@ -48,6 +50,8 @@ class DispatchService:
             url=(settings.public_url or f"http://{self.host}:{settings.port}").rstrip("/"),
         )
         self._api = CaseApi(self._engine, Orders(self._context))
+        fleet = Fleet(self._engine, settings.partitions, self._context.bells)
+        self._fleet_api = FleetApi(self._engine, fleet)
         self._gauges = Gauges(self._engine, self._partitions)
         self._waiting_for = "PostgreSQL"
         self._group: Group | None = None
@@ -81,8 +85,8 @@ class DispatchService:
             await self._gauges.refresh()
 
     def routes(self) -> Iterable[web.RouteDef]:
-        """The cases, under /v1/cases, and their faults, under /v1/faults."""
-        return self._api.routes()
+        """The cases, under /v1/cases, their faults, under /v1/faults, and the fleet, under /v1/fleet."""
+        return [*self._api.routes(), *self._fleet_api.routes()]
 
     def _partitions(self) -> Collection[int]:
         return self._group.partitions if self._group is not None else ()

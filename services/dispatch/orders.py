@@ -5,16 +5,13 @@ from collections.abc import Callable, Sequence
 from services.dispatch import actions, store
 from services.dispatch.database import transaction
 from services.dispatch.decision import Decision
+from services.dispatch.source import own_source
 from services.dispatch.task import Context
 from shared.documents.case import Case
 from shared.documents.fault import Fault
 from shared.documents.internal import Ruling, Source, encode_internal
 from shared.kafka.partition import partition_of
 from shared.times import now_ms
-
-# The `topic` and `generation` of records that dispatch itself puts among the alarms.
-SOURCE_TOPIC = "dispatch"
-SOURCE_GENERATION = 0
 
 
 class NoSuchCase(Exception):
@@ -77,16 +74,12 @@ class Orders:
             if rule_clear is not None and decision.case is not None:
                 for fault in standing:
                     seq = await store.next_seq(connection, partition)
-                    ruling = _clear(fault, _own_source(partition, seq), *rule_clear, at_ms)
+                    ruling = _clear(fault, own_source(partition, seq), *rule_clear, at_ms)
                     alarms, key = self._context.topics.alarms, fault.emu_id.encode()
                     changes.send(alarms, key, encode_internal(ruling), now_ms=at_ms)
             await store.write(connection, changes)
         self._context.bells[partition].ring()
         return decision.case or case
-
-
-def _own_source(partition: int, seq: int) -> Source:
-    return Source(SOURCE_GENERATION, SOURCE_TOPIC, partition, seq, 0)
 
 
 def _clear(fault: Fault, source: Source, by: str, reason: str, at_ms: int) -> Ruling:

@@ -7,14 +7,18 @@ from typing import Annotated, Literal, NamedTuple, TypeVar, get_args, get_type_h
 import msgspec
 from aiohttp import web
 
+from services.dispatch.fleet_file import FileFormat
 from services.dispatch.inbox import LONGEST_ID
 from services.dispatch.queries import CaseFilter
 from shared.documents.case import CaseState
+from shared.documents.emu import EmuState
 from shared.documents.fault import GRADES
 
 # The control characters that people's words may hold.
 LINE_ENDS = "\n\r\t"
 STATES: tuple[str, ...] = get_args(CaseState)
+FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+EMU_STATES: tuple[str, ...] = get_args(EmuState)
 DEFAULT_LIMIT = 50
 LONGEST_LIST = 500
 
@@ -69,6 +73,22 @@ class FaultsWanted(NamedTuple):
     limit: int
 
 
+class EmusWanted(NamedTuple):
+    """The query of GET /v1/emus; `after` is the EMU whose followers are asked for."""
+
+    site_id: str | None
+    states: tuple[str, ...] | None
+    limit: int
+    after: str | None
+
+
+class ImportWanted(NamedTuple):
+    """The query of POST /v1/fleet."""
+
+    by: str
+    dry_run: bool
+
+
 def read_cases_wanted(query: Mapping[str, str]) -> CasesWanted:
     """Raises BadRequest."""
     problems = _unknown(query, ("state", "grade", "site_id", "id", "limit", "after"))
@@ -103,6 +123,49 @@ def read_faults_wanted(query: Mapping[str, str]) -> FaultsWanted:
     if problems:
         raise BadRequest(problems)
     return FaultsWanted(id_begins, limit)
+
+
+def read_emus_wanted(query: Mapping[str, str]) -> EmusWanted:
+    """Raises BadRequest."""
+    problems = _unknown(query, ("site_id", "state", "limit", "after"))
+    wanted = EmusWanted(
+        query.get("site_id"),
+        _read_words(query, "state", EMU_STATES, problems),
+        _read_limit(query, problems),
+        query.get("after"),
+    )
+    if wanted.site_id is not None and not wanted.site_id.isprintable():
+        problems.append("site_id: is no site's id")
+    if wanted.after is not None and not may_be_id(wanted.after):
+        problems.append("after: is no EMU's id")
+    if problems:
+        raise BadRequest(problems)
+    return wanted
+
+
+def read_import_wanted(query: Mapping[str, str]) -> ImportWanted:
+    """Raises BadRequest."""
+    problems = _unknown(query, ("by", "dry_run"))
+    by, dry_run = query.get("by", ""), query.get("dry_run", "false")
+    if not may_be_id(by) or not by.strip():
+        problems.append(f"by: is missing or no name: 1 to {LONGEST_ID} printable characters")
+    if dry_run not in {"true", "false"}:
+        problems.append(f"dry_run: {dry_run[:20]!r} is neither true nor false")
+    if problems:
+        raise BadRequest(problems)
+    return ImportWanted(by, dry_run == "true")
+
+
+def read_format_wanted(query: Mapping[str, str]) -> FileFormat:
+    """The query of GET /v1/fleet; raises BadRequest."""
+    problems = _unknown(query, ("format",))
+    wanted = query.get("format", FILE_FORMATS[0])
+    for known in FILE_FORMATS:
+        if wanted == known and not problems:
+            return known
+    if wanted not in FILE_FORMATS:
+        problems.append(f"format: {wanted[:20]!r} is none of {', '.join(FILE_FORMATS)}")
+    raise BadRequest(problems)
 
 
 def may_be_id(text: str) -> bool:

@@ -1,20 +1,11 @@
-"""The statements by which dispatch keeps its records: inputs, faults, cases, what people do with them.
-
-Rows go to PostgreSQL as one array a column (`unnest`): one statement for any number of rows, at a fraction
-of what a statement for each row costs.
-"""
+"""The statements by which dispatch keeps its records: inputs, faults, cases, what people do with them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
-    LargeBinary,
-    Table,
     Text,
     bindparam,
     cast,
-    column,
     func,
     or_,
     select,
@@ -22,9 +13,8 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import TypeEngine
 
 from services.dispatch.changes import (
     CaseRow,
@@ -36,6 +26,7 @@ from services.dispatch.changes import (
     SeenRow,
     StoredFault,
 )
+from services.dispatch.rows import insert_rows, upsert_rows, write_rows
 from services.dispatch.tables import (
     case_log,
     cases,
@@ -53,45 +44,13 @@ from shared.errors import OwnershipError
 Offsets = Mapping[str, int]
 """Topic -> offset of the next record of our partition; 0: nothing was read yet."""
 
-
-# Columns of JSON text. They are carried as bytes: psycopg writes an array of bytes as it is, but searches an
-# array of text for quotes, which JSON is full of, and took half of all time.
-_JSON_COLUMNS = ("doc", "headers", "body")
-
-
-def _insert(table: Table, names: Sequence[str]) -> Insert:
-    """Inserts rows that are given as one array for each of `names`, in their order."""
-
-    def carried_as(name: str) -> TypeEngine[Any]:
-        return LargeBinary() if name in _JSON_COLUMNS else table.c[name].type
-
-    def value(name: str) -> ColumnElement[Any]:
-        if name not in _JSON_COLUMNS:
-            return rows.c[name]
-        return cast(func.convert_from(rows.c[name], "UTF8"), table.c[name].type)
-
-    arrays = [bindparam(name, type_=ARRAY(carried_as(name))) for name in names]
-    columns = [column(name, carried_as(name)) for name in names]
-    rows = func.unnest(*arrays).table_valued(*columns, with_ordinality="ordinal").render_derived()
-    selected = select(*map(value, names)).order_by(rows.c.ordinal)
-    return insert(table).from_select(list(names), selected)
-
-
-def _upsert(table: Table, names: Sequence[str]) -> Insert:
-    """As `_insert`; a row whose primary key is there takes the new values."""
-    statement = _insert(table, names)
-    keys = [key.name for key in table.primary_key]
-    changed = {name: statement.excluded[name] for name in names if name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
-
-
-_UPSERT_CASES = _upsert(cases, CaseRow._fields)
-_UPSERT_FAULTS = _upsert(faults, FaultRow._fields)
+_UPSERT_CASES = upsert_rows(cases, CaseRow._fields)
+_UPSERT_FAULTS = upsert_rows(faults, FaultRow._fields)
 # A step that was decided before is not decided again, whatever led to it.
-_INSERT_PAGES = _insert(pages, PageRow._fields).on_conflict_do_nothing()
-_INSERT_LOG = _insert(case_log, LogRow._fields)
-_INSERT_SEEN = _insert(deadlines_seen, SeenRow._fields).on_conflict_do_nothing()
-_INSERT_OUTBOX = _insert(outbox, OutboxRow._fields)
+_INSERT_PAGES = insert_rows(pages, PageRow._fields).on_conflict_do_nothing()
+_INSERT_LOG = insert_rows(case_log, LogRow._fields)
+_INSERT_SEEN = insert_rows(deadlines_seen, SeenRow._fields).on_conflict_do_nothing()
+_INSERT_OUTBOX = insert_rows(outbox, OutboxRow._fields)
 
 
 async def open_inputs(
@@ -228,20 +187,21 @@ async def write(connection: AsyncConnection, changes: Changes) -> None:
         (_INSERT_SEEN, changes.seen),
         (_INSERT_OUTBOX, changes.outbox),
     ):
-        if rows:
-            names = rows[0]._fields
-            await connection.execute(
-                statement, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-            )
+        await write_rows(connection, statement, rows)
 
 
-async def next_seq(connection: AsyncConnection, partition: int) -> int:
-    """The number of the partition's next record of ours on `<prefix>.alarms`, from 1.
+async def write_outbox(connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
+    """In their order."""
+    await write_rows(connection, _INSERT_OUTBOX, rows)
+
+
+async def next_seq(connection: AsyncConnection, partition: int, count: int = 1) -> int:
+    """The number of the partition's next record of ours on `<prefix>.alarms`, from 1; of `count`, the last.
 
     Nobody else gets one until the transaction ends, so they come to the outbox in their order.
     """
-    first = insert(counters).values(partition=partition, seq=1)
+    first = insert(counters).values(partition=partition, seq=count)
     statement = first.on_conflict_do_update(
-        index_elements=["partition"], set_={"seq": counters.c.seq + 1}
+        index_elements=["partition"], set_={"seq": counters.c.seq + count}
     ).returning(counters.c.seq)
     return (await connection.execute(statement)).scalar_one()

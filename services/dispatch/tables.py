@@ -65,7 +65,9 @@ faults = Table(
     Column("doc", JSONB, nullable=False),
     # The fault that it was at the site where its EMU stood before.
     Column("moved_from", ID),
+    Column("emu_id", Text, Computed("doc ->> 'emu_id'", persisted=True)),
     Index("faults_by_case", "case_id"),
+    Index("faults_by_emu", "emu_id"),
 )
 # Few have moved.
 Index(
@@ -141,6 +143,8 @@ outbox = Table(
     # A list of [name, text]; none: [].
     Column("headers", JSONB, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    # Of a fact, and of an EMU record: what is to be done once Kafka has it depends on it (`news`).
+    Column("emu_id", Text),
     Index("outbox_by_partition", "partition", "id"),
 )
 
@@ -150,4 +154,85 @@ counters = Table(
     metadata,
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("customer_id", ID, primary_key=True),
+    Column("name", Text),
+)
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("site_id", ID, primary_key=True),
+    Column("name", Text),
+    Column("customer_id", Text),
+    Column("desk", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("area", Text),
+)
+
+# `doc` is the whole EMU record, with what it has from its site.
+emus = Table(
+    "emus",
+    metadata,
+    Column("emu_id", ID, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("site_id", ID, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("doc", JSONB, nullable=False),
+    Index("emus_by_site", "site_id", "emu_id"),
+)
+
+# Who has changed the fleet, and how much of it. Only ever added to.
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("lines", Integer, nullable=False),
+    Column("added", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
+)
+
+# How far each EMU's newest revision is told: first its facts, and once Kafka has them all its record.
+news = Table(
+    "news",
+    metadata,
+    Column("emu_id", ID, primary_key=True),
+    # Of the site of the newest revision; its owner tells it.
+    Column("partition", Integer, nullable=False),
+    # Since when there is a revision whose facts are not written to the outbox; None: there is none.
+    Column("changed_ms", BigInteger),
+    # The site in the newest facts; None: there were none yet.
+    Column("told_site", Text),
+    # How many facts of the EMU are in the outbox.
+    Column("waiting", Integer, nullable=False),
+)
+Index(
+    "news_to_tell",
+    news.c.partition,
+    news.c.emu_id,
+    postgresql_where=news.c.changed_ms.is_not(None),
+)
+
+# The partitions of `<prefix>.fleet` that hold a record of the EMU. One that it has left is removed when
+# `gone_ms` is past.
+copies = Table(
+    "copies",
+    metadata,
+    Column("partition", Integer, nullable=False),
+    Column("emu_id", ID, nullable=False),
+    Column("gone_ms", BigInteger),
+    PrimaryKeyConstraint("emu_id", "partition"),
+)
+Index(
+    "copies_to_remove",
+    copies.c.partition,
+    copies.c.gone_ms,
+    postgresql_where=copies.c.gone_ms.is_not(None),
 )

@@ -22,6 +22,7 @@ from services.dispatch.inbox import read_record
 from services.dispatch.metrics import DEADLINES, TRANSACTION_SECONDS
 from services.dispatch.pager import Pager
 from services.dispatch.relay import Relay
+from services.dispatch.teller import Teller
 from services.dispatch.webhook import Delivery
 from shared.documents.deadline import Deadline
 from shared.documents.fault import Fault
@@ -108,12 +109,19 @@ class DispatchTask:
                 context.engine,
                 context.kafka,
                 producer,
-                alarms_topic=context.topics.alarms,
+                topics=context.topics,
                 partition=partition,
-                bell=self._bells.relay,
+                bells=context.bells,
+            )
+            teller = Teller(
+                context.engine,
+                context.topics,
+                partition=partition,
+                partitions=context.partitions,
+                bells=context.bells,
             )
             async with asyncio.TaskGroup() as group:
-                for part in (self._take_in, relay.run, context.pager(partition).run):
+                for part in (self._take_in, relay.run, teller.run, context.pager(partition).run):
                     group.create_task(unless_cancelled_within(part(ownership)))
 
     async def open_inputs(self) -> store.Offsets:

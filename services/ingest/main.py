@@ -8,6 +8,7 @@ from typing import NoReturn
 from aiohttp import web
 
 from services.ingest.config import IngestSettings
+from services.ingest.fleet_reader import FleetReader
 from services.ingest.task import IngestTask, group_name
 from shared.catalogue import Catalogue
 from shared.catalogue.settings import load_with_catalogue
@@ -16,7 +17,9 @@ from shared.kafka.group import Group
 from shared.kafka.ready import wait_for_kafka
 from shared.kafka.topics import Topics
 from shared.lifecycle import run_service
-from shared.waiting import unless_cancelled_within
+from shared.waiting import is_set_within, unless_cancelled_within
+
+WHOLE_POLL_S = 0.5
 
 
 class IngestService:
@@ -30,13 +33,27 @@ class IngestService:
         self.host = settings.host
         self.port = settings.port
         self.log = settings.log
+        self._reader = FleetReader(
+            settings.kafka, Topics(settings.prefix).fleet, settings.partitions
+        )
+        self._reached = False
         self._groups: list[Group] = []
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """One group for each input topic."""
+        """The fleet, and once that is whole, one group for each input topic."""
         settings = self._settings
         if not await wait_for_kafka(settings, stopping, inputs=settings.input_topics):
             return
+        self._reached = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(unless_cancelled_within(self._reader.run(stopping)))
+            group.create_task(unless_cancelled_within(self._serve(stopping)))
+
+    async def _serve(self, stopping: asyncio.Event) -> None:
+        while not await is_set_within(self._reader.whole, WHOLE_POLL_S):
+            if stopping.is_set():
+                return
+        settings = self._settings
         self._groups = [
             Group(
                 settings.kafka,
@@ -53,9 +70,11 @@ class IngestService:
                 group.create_task(unless_cancelled_within(member.run(stopping)))
 
     def not_ready(self) -> list[str]:
-        """Kafka first, then each input topic."""
-        if not self._groups:
+        """Kafka first, then the fleet, then each input topic."""
+        if not self._reached:
             return [f"Kafka at {self._settings.kafka}: not reached yet"]
+        if not self._groups:
+            return self._reader.not_ready() or ["the input topics: not joined yet"]
         return [missing for group in self._groups for missing in group.not_ready()]
 
     async def refresh_metrics(self) -> None:
@@ -66,7 +85,7 @@ class IngestService:
         return ()
 
     def _build_task(self, topic: str, _partition: int) -> IngestTask:
-        return IngestTask(self._settings, topic, self._catalogue)
+        return IngestTask(self._settings, topic, self._catalogue, self._reader.fleet)
 
 
 def build(environ: Mapping[str, str]) -> IngestService:

@@ -1,6 +1,6 @@
 """Metrics of ingest."""
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 REPORTS = Counter(
     "bakvakt_ingest_reports_total",
@@ -15,5 +15,28 @@ UNKNOWN_CODES = Counter(
 UNKNOWN_REGISTERS = Counter(
     "bakvakt_ingest_unknown_registers_total",
     "Words of registers that the catalogue does not have, also those that name nothing.",
+    ["topic"],
+)
+FLEET_EMUS = Gauge(
+    "bakvakt_ingest_fleet_emus",
+    "EMUs of which this instance has a record, by which their reports find their site.",
+)
+FLEET_READ_SECONDS = Gauge(
+    "bakvakt_ingest_fleet_read_timestamp_seconds",
+    "When this instance last read the fleet; old: it places reports by what it knew then. 0: not yet whole.",
+)
+FLEET_REFUSED = Counter(
+    "bakvakt_ingest_fleet_refused_total",
+    "Records of the fleet that could not be used, each time that they were read.",
+    ["reason"],
+)
+UNKNOWN_EMUS = Counter(
+    "bakvakt_ingest_unknown_emus_total",
+    "Reports from EMUs without a record: they are at the site that they name, else at one of their own.",
+    ["topic"],
+)
+CONTRADICTED_SITES = Counter(
+    "bakvakt_ingest_contradicted_sites_total",
+    "Reports that name another site than their EMU's record, which holds.",
     ["topic"],
 )

@@ -11,7 +11,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.ingest.config import IngestSettings
-from services.ingest.metrics import REPORTS, UNKNOWN_CODES, UNKNOWN_REGISTERS
+from services.ingest.fleet import Fleet, Spoken
+from services.ingest.metrics import (
+    CONTRADICTED_SITES,
+    REPORTS,
+    UNKNOWN_CODES,
+    UNKNOWN_EMUS,
+    UNKNOWN_REGISTERS,
+)
 from services.ingest.reports import (
     Arrival,
     clamp_receipt,
@@ -58,8 +65,12 @@ class IngestTask:
     refused. The classifier drops repetitions by their source.
     """
 
-    def __init__(self, settings: IngestSettings, topic: str, catalogue: Catalogue) -> None:
+    def __init__(
+        self, settings: IngestSettings, topic: str, catalogue: Catalogue, fleet: Fleet
+    ) -> None:
+        """`fleet` may change while the task runs."""
         self._settings = settings
+        self._fleet = fleet
         self._catalogue = catalogue
         self._topics = Topics(settings.prefix)
         self._topic = topic
@@ -69,6 +80,8 @@ class IngestTask:
         self._reports = REPORTS.labels(topic)
         self._unknown_codes = UNKNOWN_CODES.labels(topic)
         self._unknown_registers = UNKNOWN_REGISTERS.labels(topic)
+        self._unknown_emus = UNKNOWN_EMUS.labels(topic)
+        self._contradicted_sites = CONTRADICTED_SITES.labels(topic)
 
     async def run(self, ownership: Ownership) -> None:
         """See shared.kafka.group.PartitionTask."""
@@ -153,7 +166,7 @@ class IngestTask:
                     yield record.offset, self._bury(result, record)
                 else:
                     self._count(result)
-                    yield record.offset, self._address(result)
+                    yield record.offset, self._address(self._place(result))
 
     def _look_at_timestamp(self, record: Record) -> None:
         if record.timestamp_type == CREATE_TIME and not self._warned:
@@ -170,6 +183,15 @@ class IngestTask:
             self._unknown_codes.inc(unknown)
         if unknown := count_unknown_registers(made, self._catalogue):
             self._unknown_registers.inc(unknown)
+
+    def _place(self, made: Spoken) -> Spoken:
+        """At its EMU's site, by the EMU's record; where there is none, as the report has it."""
+        placed, how = self._fleet.place(made)
+        if how == "unknown":
+            self._unknown_emus.inc()
+        elif how == "contradicted":
+            self._contradicted_sites.inc()
+        return placed
 
     def _address(self, made: Edge | Snapshot) -> Outgoing:
         partition = partition_of(made.site_id, self._settings.partitions)

@@ -4,12 +4,13 @@ The documents in an answer are whole, as they are stored. Dispatch hands them on
 (`msgspec.Raw`), a reader decodes them: `CaseFile[Case, Fault]`.
 """
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 CaseT = TypeVar("CaseT")
 FaultT = TypeVar("FaultT")
+EmuT = TypeVar("EmuT")
 
 
 class LogEntry(msgspec.Struct, frozen=True):
@@ -73,3 +74,60 @@ class Refusal(msgspec.Struct, frozen=True):
 
     error: str
     detail: str
+
+
+class LineProblem(msgspec.Struct, frozen=True):
+    """What is wrong with a line of a file; line 0 is the file as a whole."""
+
+    line: int
+    detail: str
+
+
+class FileRefusal(Refusal, frozen=True):
+    """A file of which nothing was taken: the first of what is wrong, and how much more there is."""
+
+    problems: list[LineProblem] = []
+    more: int = 0
+
+
+class EmuChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A new revision of an EMU: each field that differs, before and after; revision 1: the EMU is new."""
+
+    emu_id: str
+    revision: int
+    fields: dict[str, tuple[Any, Any]]
+
+
+class FleetChange(msgspec.Struct, frozen=True, kw_only=True):
+    """POST /v1/fleet: what the file has changed, or would change (`dry_run`)."""
+
+    dry_run: bool
+    lines: int
+    added: int
+    """EMUs that were not known."""
+    changed: int
+    """EMUs with a new revision; those that only their site has changed included."""
+    unchanged: int
+    sites: int
+    """Sites that are new or changed."""
+    customers: int
+    changes: list[EmuChange]
+    """The first of them."""
+
+
+class EmuFile(msgspec.Struct, Generic[EmuT], frozen=True, kw_only=True):
+    """GET /v1/emus/{emu_id}: the EMU's record, the names of where it stands, and whether all know of it."""
+
+    emu: EmuT
+    site_name: str | None
+    customer_name: str | None
+    told: bool
+    """False: its newest revision is still on its way to the other services."""
+
+
+class EmuList(msgspec.Struct, Generic[EmuT], frozen=True, kw_only=True):
+    """GET /v1/emus: some EMUs, by site."""
+
+    emus: list[EmuFile[EmuT]]
+    next: str | None
+    """`after` of the next page; None: this is the last one."""

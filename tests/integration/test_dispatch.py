@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from services.dispatch.bell import Belfry, Bell
+from services.dispatch.bell import Belfry
 from services.dispatch.database import make_engine, parse_url
 from services.dispatch.decision import Rules
 from services.dispatch.main import build
@@ -271,9 +271,9 @@ async def expect_fenced_relay(stage: Stage, engine: Any) -> None:
             engine,
             stage.kafka,
             producer,
-            alarms_topic=stage.topics.alarms,
+            topics=stage.topics,
             partition=SITE_PARTITION,
-            bell=Bell(),
+            bells=Belfry(),
         )
 
     async with (
