@@ -1,4 +1,4 @@
-"""`cases`: list them, show one, acknowledge, resolve, close; all through dispatch's HTTP API."""
+"""`cases`: list them, show one, and what people do with one; all through dispatch's HTTP API."""
 
 import shlex
 from collections.abc import Collection, Sequence
@@ -50,7 +50,7 @@ def list_cases(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the cases that need work, newest first; show one, acknowledge, resolve or close it.
+    """List the cases that need work, newest first; show one, acknowledge, regrade, resolve or close it.
 
     What needs work is open, acknowledged or processed. `--state all` shows every case, `--state
     resolved` what a person has still to close.
@@ -144,7 +144,7 @@ def acknowledge(
         return holder, await api.order(found.case.case_id, "acknowledge", body)
 
     holder, case = ask_dispatch(url, carry_out)
-    _show_done(case, name, as_json=as_json)
+    show_done(case, name, as_json=as_json)
     if holder:
         typer.echo(f"Taken over from {plain(holder)}.", err=as_json)
 
@@ -210,10 +210,10 @@ def _order(
                 await _say_what_stands(api, case_id, typed)
             raise
 
-    _show_done(ask_dispatch(url, carry_out), body["by"] or "", as_json=as_json)
+    show_done(ask_dispatch(url, carry_out), body["by"] or "", as_json=as_json)
 
 
-def _show_done(case: Case, by: str, *, as_json: bool) -> None:
+def show_done(case: Case, by: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(case).decode())
     else:

@@ -135,7 +135,7 @@ class DispatchApi:
         return await self._get(f"/v1/faults/{fault_id}", FaultFile[Fault])
 
     async def order(self, case_id: str, action: str, body: Mapping[str, str | None]) -> Case:
-        """Acknowledge, resolve or close; the case as it is afterwards."""
+        """Acknowledge, regrade, detach, resolve or close; the case as it is afterwards."""
         said = {name: words for name, words in body.items() if words is not None}
         return await self._ask("POST", f"/v1/cases/{case_id}/{action}", Case, json=said)
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 import typer
 
 from deploy.cli.bench import bench
+from deploy.cli.case_rulings import detach, regrade
 from deploy.cli.cases import cases
 from deploy.cli.catalogue import catalogue
 from deploy.cli.check import check
@@ -35,6 +36,8 @@ app.command(rich_help_panel=HERE)(down)
 app.command(rich_help_panel=HERE)(status)
 app.command(rich_help_panel=HERE)(logs)
 app.command("test", rich_help_panel=HERE, context_settings={"ignore_unknown_options": True})(check)
+cases.command()(regrade)
+cases.command()(detach)
 app.add_typer(cases, name="cases", rich_help_panel=WORK)
 app.command(rich_help_panel=WORK)(explain)
 app.add_typer(fleet, name="fleet", rich_help_panel=WORK)

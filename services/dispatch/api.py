@@ -19,6 +19,8 @@ from services.dispatch.requests import (
     Acknowledge,
     BadRequest,
     Close,
+    Detach,
+    Regrade,
     Resolve,
     may_be_id,
     read_body,
@@ -41,6 +43,8 @@ class CaseApi:
             web.post("/v1/cases/{case_id}/acknowledge", answering(self._acknowledge)),
             web.post("/v1/cases/{case_id}/resolve", answering(self._resolve)),
             web.post("/v1/cases/{case_id}/close", answering(self._close)),
+            web.post("/v1/cases/{case_id}/regrade", answering(self._regrade)),
+            web.post("/v1/cases/{case_id}/detach", answering(self._detach)),
             web.get("/v1/faults", answering(self._list_faults)),
             web.get("/v1/faults/{fault_id}", answering(self._show_fault)),
         ]
@@ -85,6 +89,18 @@ class CaseApi:
     async def _close(self, request: web.Request) -> web.Response:
         body = await read_body(request, Close)
         return json_answer(await self._orders.close(_case_id(request), body.by, body.reason))
+
+    async def _regrade(self, request: web.Request) -> web.Response:
+        body = await read_body(request, Regrade)
+        return json_answer(
+            await self._orders.regrade(_case_id(request), body.grade, body.by, body.reason)
+        )
+
+    async def _detach(self, request: web.Request) -> web.Response:
+        body = await read_body(request, Detach)
+        return json_answer(
+            await self._orders.detach(_case_id(request), body.fault_id, body.by, body.reason)
+        )
 
     async def _list_faults(self, request: web.Request) -> web.Response:
         """GET /v1/faults?id=&limit=: those whose ids begin so."""

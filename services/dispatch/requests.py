@@ -12,7 +12,7 @@ from services.dispatch.inbox import LONGEST_ID
 from services.dispatch.queries import CaseFilter
 from shared.documents.case import CaseState
 from shared.documents.emu import EmuState
-from shared.documents.fault import GRADES
+from shared.documents.fault import GRADES, Grade
 
 # The control characters that people's words may hold.
 LINE_ENDS = "\n\r\t"
@@ -23,6 +23,7 @@ DEFAULT_LIMIT = 50
 LONGEST_LIST = 500
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]
 Words = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 
@@ -48,7 +49,23 @@ class Close(msgspec.Struct, frozen=True, kw_only=True):
     reason: Words | None = None
 
 
-Body = TypeVar("Body", Acknowledge, Resolve, Close)
+class Regrade(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of POST /v1/cases/{case_id}/regrade."""
+
+    by: Name
+    grade: Grade
+    reason: Words
+
+
+class Detach(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of POST /v1/cases/{case_id}/detach."""
+
+    by: Name
+    fault_id: Id
+    reason: Words
+
+
+Body = TypeVar("Body", Acknowledge, Resolve, Close, Regrade, Detach)
 
 
 class BadRequest(Exception):

@@ -26,6 +26,7 @@ from services.dispatch.changes import (
     SeenRow,
     StoredFault,
 )
+from services.dispatch.decision import Note
 from services.dispatch.rows import insert_rows, upsert_rows, write_rows
 from services.dispatch.tables import (
     case_log,
@@ -38,7 +39,7 @@ from services.dispatch.tables import (
     pages,
 )
 from shared.documents.case import Case, decode_case
-from shared.documents.fault import decode_fault
+from shared.documents.fault import Fault, decode_fault
 from shared.errors import OwnershipError
 
 Offsets = Mapping[str, int]
@@ -162,6 +163,33 @@ async def find_faults(
     )
     found = [StoredFault(decode_fault(doc), case_id) for doc, case_id in rows]
     return {stored.fault.fault_id: stored for stored in found}
+
+
+async def find_faults_of(
+    connection: AsyncConnection, case_id: str, fault_id: str | None = None
+) -> dict[str, Fault]:
+    """The newest revisions of the faults of a case, and of `fault_id`, whatever case that is in."""
+    rows = await connection.execute(
+        select(cast(faults.c.doc, Text)).where(
+            or_(faults.c.case_id == case_id, faults.c.fault_id == fault_id)
+            if fault_id
+            else faults.c.case_id == case_id
+        )
+    )
+    found = [decode_fault(doc) for (doc,) in rows]
+    return {fault.fault_id: fault for fault in found}
+
+
+async def last_note(connection: AsyncConnection, case_id: str) -> Note | None:
+    """The newest line of the case's log."""
+    rows = await connection.execute(
+        select(case_log.c.what, case_log.c.who, case_log.c.detail)
+        .where(case_log.c.case_id == case_id)
+        .order_by(case_log.c.id.desc())
+        .limit(1)
+    )
+    row = rows.one_or_none()
+    return None if row is None else Note(row.what, row.who, row.detail)
 
 
 async def find_seen(

@@ -132,6 +132,28 @@ async def test_a_case_is_not_taken_from_a_colleague_unawares(stage: Stage) -> No
         assert "Taken over from Ada." in taken.stdout
 
 
+async def test_a_grade_is_ruled_and_a_symptom_detached_from_the_terminal(stage: Stage) -> None:
+    fault = fault_now(1)
+    symptom = fault_now(2, cause_id=fault.fault_id)
+    async with stage.dispatch() as url:
+        await stage.publish(fault, symptom)
+        await stage.paged(fault)
+        await stage.heard(symptom)
+        said = ("--by", "Ada", "--reason", "one string only", "--url", url)
+        ruled = await cases("regrade", case_id(fault)[:8], "--grade", "b", *said)
+        assert ruled.returncode == 0, ruled.stderr
+        assert "Grade B is asked for; the case follows in a moment." in ruled.stdout
+        wrong = await cases("regrade", case_id(fault), "--grade", "E", *said)
+        assert (wrong.returncode, "there are A, B, C, D" in wrong.stderr) == (2, True)
+        free = await cases("detach", case_id(fault), "--fault", symptom.fault_id[:8], *said)
+        assert f"Fault {symptom.fault_id} is to stand for itself" in free.stdout, free.stderr
+        refused = await cases("detach", case_id(fault), "--fault", fault.fault_id, *said)
+        assert refused.returncode == 1
+        assert f"Fault {fault.fault_id} stands for itself" in refused.stderr
+        shown = await cases("show", case_id(fault), "--url", url)
+        assert "regrade A to B: one string only" in shown.stdout
+
+
 async def cases(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     """`cases` in a process of its own, with no other settings; the dispatch of the test goes on."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("BAKVAKT_")}

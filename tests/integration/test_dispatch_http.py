@@ -8,6 +8,7 @@ from yarl import URL
 
 from shared.documents.internal import Ruling, decode_internal
 from shared.kafka.partition import partition_of
+from shared.kafka.producer import Outgoing
 from tests.conditions import until
 from tests.integration.dispatch_stage import (
     PARTITIONS,
@@ -80,6 +81,129 @@ async def test_case_is_acknowledged_resolved_and_closed(stage: Stage) -> None:
             ("closed", "Ada"),
         ]
         assert [page["attempts"] for page in shown["pages"]] == [1]
+
+
+async def test_ruling_on_a_grade_goes_to_the_classifier_once_and_the_case_follows(
+    stage: Stage,
+) -> None:
+    fault = fault_now()
+    path = f"/v1/cases/{case_id(fault)}"
+    body = {"by": "Ada", "grade": "C", "reason": "one string only"}
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(fault)
+        await stage.paged(fault)
+        for _ in range(2):  # the answer to the first one was lost
+            status, case = await ask("POST", f"{path}/regrade", body)
+            assert (status, case["grade"], case["revision"]) == (200, "A", 1)
+        await stage.settled()
+        (ruling,) = await rulings(stage)
+        assert (ruling.action, ruling.grade, ruling.by, ruling.reason) == (
+            "regrade",
+            "C",
+            "Ada",
+            "one string only",
+        )
+        assert (ruling.emu_id, ruling.component, ruling.code, ruling.site_id) == (
+            fault.emu_id,
+            fault.component,
+            fault.code,
+            fault.site_id,
+        )
+        assert (ruling.source.topic, ruling.source.offset) == ("dispatch", 1)
+        lower = next_revision(fault, "regraded", grade="C", grade_reason="ruled by Ada")
+        await stage.publish(lower)
+        after = await stage.newest(case_id(fault), "regraded")
+        assert (after.grade, after.grade_worst, after.clocks) == (
+            "C",
+            "A",
+            (await stage.cases())[0].clocks,
+        )
+        status, case = await ask("POST", f"{path}/regrade", body)
+        assert (status, case["grade"]) == (200, "C")
+        status, error = await ask("POST", f"{path}/regrade", {**body, "grade": "E"})
+        assert (status, "grade:" in error["detail"]) == (400, True)
+        _, shown = await ask("GET", path)
+        await stage.settled()
+        assert len(await rulings(stage)) == 1
+    assert [(entry["what"], entry["who"]) for entry in shown["log"]] == [
+        ("opened", None),
+        ("paged", None),
+        ("ruled", "Ada"),
+        ("regraded", None),
+        ("noted", "Ada"),
+    ]
+    assert [page["reason"] for page in stage.receiver.pages] == ["opened"]
+
+
+async def test_lowering_a_hazard_and_detaching_what_stands_for_itself_are_refused(
+    stage: Stage,
+) -> None:
+    hazard = fault_now(1, hazard=True, kind="fire")
+    symptom = fault_now(2, cause_id=hazard.fault_id, rule="same rack")
+    path = f"/v1/cases/{case_id(hazard)}"
+    why = {"by": "Ada", "reason": "no fire"}
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(hazard, symptom)
+        await stage.paged(hazard)
+        await stage.heard(symptom)
+        status, error = await ask("POST", f"{path}/regrade", {**why, "grade": "B"})
+        assert (status, error["error"]) == (409, "not_allowed")
+        assert "is a hazard (fire)" in error["detail"]
+        status, error = await ask("POST", f"{path}/detach", {**why, "fault_id": hazard.fault_id})
+        assert (status, "stands for itself" in error["detail"]) == (409, True)
+        status, error = await ask("POST", f"{path}/detach", {**why, "fault_id": "f0"})
+        assert (status, error["detail"]) == (404, "there is no fault f0")
+        assert (await ask("POST", f"{path}/detach", why))[0] == 400
+        assert await rulings(stage) == []
+        status, _ = await ask("POST", f"{path}/detach", {**why, "fault_id": symptom.fault_id})
+        assert status == 200
+        await stage.settled()
+        (ruling,) = await rulings(stage)
+        assert (ruling.action, ruling.emu_id, ruling.grade) == ("detach", symptom.emu_id, None)
+        alone = next_revision(symptom, "detached", cause_id=None)
+        await stage.publish(alone)
+        await stage.paged(alone)
+
+
+async def test_case_without_a_fault_can_be_worked_on(stage: Stage) -> None:
+    fault = fault_now()
+    path = f"/v1/cases/{case_id(fault)}"
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(fault)
+        await stage.paged(fault)
+        await stage.rows("UPDATE cases SET doc = jsonb_set(doc, '{fault_ids}', '[]')")
+        await stage.rows("DELETE FROM faults")
+        status, case = await ask("POST", f"{path}/acknowledge", {"by": "Ada"})
+        assert (status, case["state"]) == (200, "acknowledged")
+        status, case = await ask("POST", f"{path}/resolve", {"by": "Ada", "reason": "done"})
+        assert (status, case["state"]) == (200, "resolved")
+        status, _ = await ask(
+            "POST", f"{path}/regrade", {"by": "Ada", "reason": "why", "grade": "B"}
+        )
+        assert status == 409
+
+
+async def test_tombstone_of_a_fault_takes_nothing_away(stage: Stage) -> None:
+    """The classifier writes one 30 days after closing; what people did stays."""
+    first, second = fault_now(1), fault_now(2)
+    tombstone = Outgoing(stage.topics.faults, SITE_PARTITION, first.fault_id.encode(), None)
+    async with stage.dispatch() as url, http(url) as ask:
+        await stage.publish(first)
+        await stage.paged(first)
+        await stage.write([tombstone])
+        await stage.publish(second)
+        await stage.paged(second)
+        status, shown = await ask("GET", f"/v1/cases/{case_id(first)}")
+        assert (status, shown["faults"][0]["fault_id"]) == (200, first.fault_id)
+        assert await stage.read(stage.topics.dead_letters) == []
+
+
+async def rulings(stage: Stage) -> list[Ruling]:
+    """Those that the classifier is told, in their order."""
+    alarms = [
+        decode_internal(found.value or b"") for found in await stage.read(stage.topics.alarms)
+    ]
+    return [alarm for alarm in alarms if isinstance(alarm, Ruling)]
 
 
 async def test_cases_are_listed_newest_first_page_by_page(stage: Stage) -> None:
