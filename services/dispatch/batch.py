@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.dispatch.cases import case_id_of, judge_fault
+from services.dispatch.cases import MOVED, case_id_of, judge_fault
 from services.dispatch.changes import Changes, SeenRow, StoredFault
 from services.dispatch.deadlines import judge_deadline, moments_of
 from services.dispatch.decision import Decision, Rules
-from services.dispatch.moves import former_case_id, move
+from services.dispatch.moves import Stood, move
 from shared.documents.case import Case
 from shared.documents.dead_letter import make_dead_letter
 from shared.documents.deadline import Deadline
@@ -90,8 +90,8 @@ class Batch:
             return
         case_id = case_id_of(fault.fault_id)
         case = self.cases.get(case_id)
-        former = self.cases.get(former_case_id(case, known, fault) or "")
-        if former is not None and former.merged_into is None:
+        former = self._former(case, fault)
+        if former is not None:
             self._move(former, case, fault, published_ms, now_ms)
         elif case is None and fault.fault_id in self._moved_on:
             pass  # the fault that it has become was here first, and has its case or needs none
@@ -109,15 +109,22 @@ class Batch:
         if stored.fault.moved_from is not None:
             self._moved_on.add(stored.fault.moved_from)
 
+    def _former(self, case: Case | None, fault: Fault) -> Case | None:
+        """The case that the fault takes over; None: there is none, or it has."""
+        if fault.moved_from in (None, fault.fault_id) or (case and case.change == MOVED):
+            return None
+        former = self.cases.get(case_id_of(fault.moved_from or ""))
+        return None if former is None or former.merged_into is not None else former
+
     def _move(
         self, former: Case, case: Case | None, fault: Fault, published_ms: int, now_ms: int
     ) -> None:
         """What had fired of the former case's clocks has fired for those that go on."""
-        stood = self.faults.get(former.fault_ids[0]) if former.fault_ids else None
+        there, here = self.faults.get(fault.moved_from or ""), self.faults.get(fault.fault_id)
         moved = move(
             former,
-            stood.fault if stood else None,
             case,
+            Stood(there.fault if there else None, here.fault if here else None),
             fault,
             self.rules,
             published_ms=published_ms,

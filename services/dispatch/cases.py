@@ -61,7 +61,7 @@ def judge_fault(
     at_ms = min(published_ms, now_ms)
     if case is None:
         return _open(known, fault, rules, at_ms, now_ms) if _opens(known, fault) else UNCHANGED
-    if case.change == MOVED and not has_come_back(known, fault):
+    if case.change == MOVED:
         return UNCHANGED  # the work went on elsewhere, from what was newer than this
     if fault.change == MOVED:
         return leave(case, at_ms)
@@ -71,11 +71,6 @@ def judge_fault(
     if not notes:
         return UNCHANGED
     return Decision(replace(settled, revision=case.revision + 1), notes=tuple(notes))
-
-
-def has_come_back(known: Fault | None, fault: Fault) -> bool:
-    """Whether the fault had moved away, and is here again under the same id."""
-    return known is not None and known.change == MOVED and fault.change != MOVED
 
 
 def leave(case: Case, at_ms: int) -> Decision:
@@ -119,7 +114,7 @@ def _open(known: Fault | None, fault: Fault, rules: Rules, at_ms: int, now_ms: i
         state="open",
         grade=fault.grade,
         grade_worst=fault.grade,
-        severity=_severity(terms),
+        severity=severity_of(terms),
         site_id=fault.site_id,
         customer_id=fault.customer_id,
         desk=fault.desk,
@@ -264,7 +259,6 @@ def _reopen(case: Case, at_ms: int) -> Case:
     return replace(
         case,
         state=state_of_work(case),
-        merged_into=None,
         milestones=milestones,
         clocks=clocks,
         breached=(*case.breached, *late),
@@ -297,10 +291,11 @@ def _regrade(case: Case, grade: Grade, rules: Rules, at_ms: int) -> Case:
         case,
         grade=grade,
         grade_worst=worst,
-        severity=_severity(rules.terms(worst)),
+        severity=severity_of(rules.terms(worst)),
         clocks=shorten(case.clocks, rules.terms(grade), rules.policy.warning_shares, at_ms),
     )
 
 
-def _severity(terms: GradeTerms) -> Literal["major", "general"] | None:
+def severity_of(terms: GradeTerms) -> Literal["major", "general"] | None:
+    """What the agreement calls a failure of the grade of `terms`; None: nothing."""
     return None if terms.severity == "none" else terms.severity

@@ -83,13 +83,14 @@ async def may_be_opened_elsewhere(
 ) -> bool:
     """Whether the former case of any of these (fault_id, former case) may be opened at this moment.
 
-    Once the case is there its own lock does; once the fault is there no such case is opened any more. No
-    row of either is ever deleted, so nothing needs to be locked to ask for it.
+    Once the case is there its own lock does; once it is known what became of its fault, no such case is
+    opened any more. No row of either is ever deleted, so nothing needs to be locked to ask for it.
     """
     fault_ids = [fault_id for fault_id, _ in moved]
     known = await connection.scalars(
         select(faults.c.fault_id).where(
-            faults.c.fault_id == func.any(bindparam("faults", fault_ids, ARRAY(Text)))
+            faults.c.fault_id == func.any(bindparam("faults", fault_ids, ARRAY(Text))),
+            faults.c.moved_from.is_not(None),
         )
     )
     unknown = set(fault_ids) - set(known)

@@ -325,24 +325,61 @@ def test_three_sites_are_a_chain() -> None:
     assert (world.case(third).state, world.reasons()) == ("open", ["opened"])
 
 
-def test_fault_that_comes_back_to_its_first_site_under_its_first_id_goes_on_there() -> None:
+@pytest.mark.parametrize("order", ORDERS)
+def test_fault_that_was_heard_at_both_sites_is_one_case_with_the_earlier_promises(
+    order: str,
+) -> None:
+    """Its EMU reported at the new site before it was known to be there: each site had paged."""
+    here = replace(
+        arrived(FAULT), moved_from=None, opened_at=at(3), clocks_from=at(3), last_at=at(3)
+    )
     world = World()
     world.take_in(FAULT)
-    second = arrived(FAULT)
-    back = replace(FAULT, revision=3, moved_from=second.fault_id)
-    for revision in (gone(FAULT), second, gone(second), back):
-        world.take_in(revision)
-    case = world.case(FAULT)
-    assert (case.state, case.merged_into, world.reasons()) == ("open", None, ["opened"])
-    assert [sent.revision for _, sent in world.sent if sent.case_id == case.case_id] == [1, 2, 3, 4]
+    taken = actions.acknowledge(world.case(FAULT), "Ada", None, T0 + MINUTE).case
+    assert taken is not None
+    world.cases[taken.case_id] = taken
+    world.take_in(here, minutes=3)
+    joined = replace(here, revision=2, change="repeated", moved_from=FAULT.fault_id)
+    move(world, FAULT, joined, order, minutes=4)
+    case = world.case(here)
+    assert world.reasons() == ["opened", "opened"], "and not for the move"
+    assert world.case(FAULT).merged_into == case.case_id
+    assert (case.revision, case.change, case.state, case.assignee) == (
+        2,
+        "joined",
+        "acknowledged",
+        "Ada",
+    )
+    assert case.clocks["processing"].due == at(15)
+    assert {name for name, clock in case.clocks.items() if clock.stopped_at is None} == {
+        "processing",
+        "resolution",
+    }
+    assert (case.milestones.opened_at, case.milestones.acknowledged_at) == (at(0), at(1))
 
 
-def test_fault_that_is_back_without_a_word_of_where_from_is_paged_rather_than_forgotten() -> None:
+@pytest.mark.parametrize("order", ORDERS)
+def test_fault_that_was_heard_at_both_sites_and_is_open_at_both_goes_on_at_the_new_one(
+    order: str,
+) -> None:
+    fault = make_fault(hazard=True)
+    here = replace(arrived(FAULT), moved_from=None, grade="C", clocks_from=at(3))
     world = World()
-    world.take_in(FAULT)
-    world.take_in(gone(FAULT))
-    world.take_in(replace(FAULT, revision=3, change="opened"))
-    assert (world.case(FAULT).state, world.reasons()) == ("open", ["opened", "reopened"])
+    world.take_in(fault)
+    world.take_in(here, minutes=3)
+    joined = replace(
+        here, revision=2, change="regraded", grade="A", hazard=True, moved_from=FAULT.fault_id
+    )
+    move(world, fault, joined, order, minutes=4)
+    case = world.case(here)
+    assert (case.state, case.grade, case.grade_worst, case.severity) == ("open", "A", "A", "major")
+    assert {name for name, clock in case.clocks.items() if clock.stopped_at is None} == set(
+        case.clocks
+    )
+    assert case.clocks["processing"].due == at(15)
+    assert world.reasons() == ["opened", "opened"], "somebody was paged for an A already"
+    world.take_in(replace(joined, revision=3, change="repeated", count=9), minutes=5)
+    assert world.case(here) == case, "they are joined once"
 
 
 def test_batch_with_both_faults_moves_the_case_as_well() -> None:
