@@ -7,7 +7,7 @@ from aiohttp import web
 
 from services.dispatch.actions import NotAllowed
 from services.dispatch.database import DatabaseError
-from services.dispatch.orders import NoSuchCase, NoSuchFault
+from services.dispatch.orders import NoSuchCase
 from services.dispatch.requests import BadRequest
 from shared.documents.answers import Refusal
 
@@ -28,8 +28,6 @@ def answering(handler: Handler) -> Handler:
             return _refuse(400, "bad_request", str(error))
         except NoSuchCase as error:
             return _refuse(404, "not_found", f"there is no case {error}; see GET /v1/cases")
-        except NoSuchFault as error:
-            return _refuse(404, "not_found", f"there is no fault {error}")
         except NotThere as error:
             return _refuse(404, "not_found", str(error))
         except NotAllowed as error:

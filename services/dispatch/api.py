@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.dispatch.answering import NotThere, answering, json_answer
 from services.dispatch.database import transaction
-from services.dispatch.orders import NoSuchCase, Orders
+from services.dispatch.orders import NoSuchCase, NoSuchFault, Orders
 from services.dispatch.queries import (
     find_place,
     list_cases,
@@ -98,9 +98,12 @@ class CaseApi:
 
     async def _detach(self, request: web.Request) -> web.Response:
         body = await read_body(request, Detach)
-        return json_answer(
-            await self._orders.detach(_case_id(request), body.fault_id, body.by, body.reason)
-        )
+        case_id = _case_id(request)
+        try:
+            case = await self._orders.detach(case_id, body.fault_id, body.by, body.reason)
+        except NoSuchFault as error:
+            raise NotThere(f"there is no fault {error}") from error
+        return json_answer(case)
 
     async def _list_faults(self, request: web.Request) -> web.Response:
         """GET /v1/faults?id=&limit=: those whose ids begin so."""
