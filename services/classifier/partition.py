@@ -8,6 +8,7 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -23,7 +24,7 @@ from services.classifier.lifetime import (
     forget_at_hour,
     silent_emus,
 )
-from services.classifier.plain import judge_plainly
+from services.classifier.plain import judge_plainly, wake_plainly
 from services.classifier.raises import ChangedRaises, Raises
 from services.classifier.revisions import Told
 from services.classifier.rules import Rules
@@ -72,6 +73,15 @@ WakeUp = tuple[int, str, str, str]
 """When, and the key of whom: flat, as there may be one for each condition."""
 ChangelogEntry = tuple[bytes, bytes | None]
 """Key and value of one record of the changelog; value None: a tombstone."""
+
+
+class WakeFailure(NamedTuple):
+    """A condition on whose wake-up a rule failed."""
+
+    condition: Condition
+    error: Exception
+    became: str
+    """What has become of it, in words."""
 
 
 class Partition:
@@ -233,6 +243,8 @@ class Batch:
         self.facts = dict(facts)
         self.faults: list[Fault] = []
         self.verdicts = defaultdict[str, int](int)
+        self.failures: list[WakeFailure] = []
+        """Wake-ups on which a rule failed."""
         self.urgent = False
         """Whether somebody may be paged for one of the faults, or need not be paged any more."""
         self.too_short = 0
@@ -316,10 +328,24 @@ class Batch:
         if condition is None or condition.wake_at_ms != due_ms:
             return  # it was cleared, woken or told meanwhile; its new wake-up is listed itself
         self._move_time(due_ms)
-        outcome = wake(condition, self.meta.now_ms, self._rules)
-        if outcome.forget:
-            self.conditions.remove(key)
+        try:
+            self._take_awake(condition, wake(condition, self.meta.now_ms, self._rules))
+        except Exception as error:  # noqa: BLE001 - told by the task, as those of records are
+            self.failures.append(WakeFailure(condition, error, self._wake_plainly(condition)))
+
+    def _wake_plainly(self, condition: Condition) -> str:
+        """What has become of it, in words. What cannot be woken so waits for its next word."""
+        try:
+            catalogue = self._rules.catalogue
+            self._take_awake(condition, wake_plainly(condition, self.meta.now_ms, catalogue))
+        except Exception as error:  # noqa: BLE001 - told beside the first one
+            return f"it could not be judged by the catalogue alone either: {error!r}"
+        return "it was judged by the catalogue alone"
+
+    def _take_awake(self, condition: Condition, outcome: Outcome) -> None:
         self._take(condition.emu_id, outcome)
+        if outcome.forget:
+            self.conditions.remove(condition.key)
 
     def _is_over(self, emu_id: str) -> bool:
         """Whether nothing of it stands, and it has not spoken just now."""

@@ -1,4 +1,4 @@
-"""A record on which a rule fails, judged without rules, by its catalogue grade. Pure.
+"""A record or a wake-up on which a rule fails, judged without rules, by its catalogue grade. Pure.
 
 A raise opens, a clear clears; no order, no waits, no trailing revisions. What is shared with the rules is
 what cannot be left out: which record is a redelivery, of what a snapshot says all, how a fault is written.
@@ -58,6 +58,31 @@ def judge_plainly(
         changed[word.name] = condition
     heard = remember_source(emu, record.source, record.receipt_ms)
     return Outcome("rule_failed", heard, tuple(changed.values()), tuple(told))
+
+
+def wake_plainly(condition: Condition, now_ms: int, catalogue: Catalogue) -> Outcome:
+    """What is due by now, where a rule of it raises: what has waited is told, what is over closed."""
+    change, awake = _awake(condition, now_ms)
+    over = change == "closed"
+    if change is None or condition.is_word_only:
+        return Outcome("rule_failed", conditions=() if over else (awake,), forget=over)
+    awake = make_revision(awake, now_ms, catalogue)
+    told: tuple[Told, ...] = ((change, awake),)
+    return Outcome("rule_failed", conditions=() if over else (awake,), told=told, forget=over)
+
+
+def _awake(condition: Condition, now_ms: int) -> tuple[FaultChange | None, Condition]:
+    """The change None: nothing to tell. What a repeat or its age would tell comes with the next revision."""
+    due_ms = condition.wake_at_ms
+    if condition.is_over:
+        return "closed", condition
+    if due_ms == condition.ripe_at_ms:
+        risen = replace(condition, ripe_at_ms=None, cleared_at_ms=None, closes_at_ms=None)
+        return "reopened" if condition.revision else "opened", risen
+    if due_ms == condition.clears_at_ms:
+        gone = set_gone(condition, condition.changes[-1], now_ms)
+        return "cleared" if condition.revision else "opened", gone
+    return None, replace(condition, publish_at_ms=None, ages_at_ms=None)
 
 
 def _words(

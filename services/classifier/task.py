@@ -5,6 +5,7 @@ Reading and committing exactly once is `shared.kafka.exactly_once`.
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -21,7 +22,8 @@ from services.classifier.metrics import (
 )
 from services.classifier.partition import Partition
 from services.classifier.rules import Rules
-from shared.documents.dead_letter import DeadLetter, make_dead_letter
+from services.classifier.state import condition_key, encode
+from shared.documents.dead_letter import DeadLetter, Origin, make_dead_letter
 from shared.documents.emu import EMU_STATES, decode_emu_record
 from shared.documents.fault import GRADES, encode_fault
 from shared.documents.internal import InternalRecord, decode_internal
@@ -96,6 +98,16 @@ class ClassifierState:
             EMUS.remove(str(self._number), state)
 
 
+class _Remembered(NamedTuple):
+    """What the changelog has of a condition, in the place of a record; the offset is the next alarm's."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+
+
 class ClassifierBatch:
     """See shared.kafka.exactly_once.Batch."""
 
@@ -129,13 +141,16 @@ class ClassifierBatch:
         except RecordError as error:
             self._bury(error, record)
             return True
-        if not self._batch.follow_clock(alarm.receipt_ms):
+        if not self.follow_clock(alarm.receipt_ms):
             return False
         self._judge(alarm, record)
         return True
 
     def follow_clock(self, at_ms: int) -> bool:
-        return self._batch.follow_clock(at_ms)
+        whole = self._batch.follow_clock(at_ms)
+        if self._batch.failures:
+            self._bury_wake_ups()
+        return whole
 
     def write(self, offset: int) -> Iterator[Outgoing]:
         """Raises TooManyFailures where the partition is to wait for better rules."""
@@ -193,7 +208,20 @@ class ClassifierBatch:
             return f"it could not be judged by the catalogue alone either: {error!r}"
         return "it was judged by the catalogue alone"
 
-    def _bury(self, error: RecordError, record: Record) -> None:
+    def _bury_wake_ups(self) -> None:
+        """No record made a rule fail there, so its dead letter is the changelog's word on the condition."""
+        for condition, error, became in self._batch.failures:
+            log.error("a rule failed at a wake-up", key=condition.key, exc_info=error)
+            told = RecordError(RULE_FAILED, f"{error!r} at a wake-up; {became}")
+            key, value = condition_key(condition.key), encode(condition)
+            offset = self._batch.meta.offset
+            self._bury(
+                told, _Remembered(self._topics.classifier_state, self._number, offset, key, value)
+            )
+        self._failed += len(self._batch.failures)
+        self._batch.failures.clear()
+
+    def _bury(self, error: RecordError, record: Origin) -> None:
         log.error(
             "dead letter",
             reason=error.reason,

@@ -283,6 +283,24 @@ async def test_a_record_on_which_a_rule_fails_is_judged_by_its_catalogue_grade_a
     assert [fault["revision"] for fault in await stage.faults()] == [1, 2]
 
 
+async def test_a_rule_that_fails_at_a_wake_up_is_a_dead_letter_and_the_fault_is_told_all_the_same(
+    kafka: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(kafka, prefix, make_rules(CATALOGUE, load_policy(None)))
+    await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1, inputs=(stage.input,))
+    monkeypatch.setattr("services.classifier.partition.wake", fail)
+    classifier = stage.classifier()
+    async with running(stage.ingest(), classifier):
+        await stage.send(report(1, code="unknown.code"))
+        await until(lambda: _count(stage, 1))
+        assert classifier.not_ready() == []
+    (letter,) = await read_topic(kafka, stage.topics.dead_letters)
+    headers = dict(letter.headers)
+    assert headers["reason"] == b"rule_failed"
+    assert b"at a wake-up; it was judged by the catalogue alone" in headers["detail"]
+    assert (letter.key or b"").decode().split("\x1f") == ["c", "emu-1", "emu", "unknown.code"]
+
+
 async def test_what_cannot_be_judged_even_by_the_catalogue_is_a_dead_letter_alone(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from services.classifier.state import REOPEN_WINDOW_MS
 from shared.catalogue import Catalogue
 from shared.documents.fault import Fault
 from shared.documents.internal import InternalRecord
+from shared.times import MINUTE_MS
 from tests.unit.alarms import (
     CATALOGUE,
     CODE_A,
@@ -34,6 +35,10 @@ def failing(desk: Desk, *records: InternalRecord) -> list[Fault]:
     return desk.published[before:]
 
 
+def rule_with_a_bug(*_: object) -> None:
+    raise ZeroDivisionError
+
+
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
@@ -49,6 +54,35 @@ def test_a_raise_opens_a_fault_of_the_catalogue_s_grade_that_says_why(desk: Desk
     assert (fault.change, fault.revision, fault.grade) == ("opened", 1, row.grade)
     assert fault.grade_reason.startswith(f"{row.reason}; {RULE_FAILED_REASON}. ")
     assert (fault.hazard, fault.kind, fault.count) == (row.hazard, row.kind, 1)
+
+
+def test_a_rule_that_fails_at_wake_ups_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is told when it is due, and closed, as by the rules; repeats come with the next revision."""
+    desk = Desk(CATALOGUE, hold_ms=HOLDS_MS)
+    monkeypatch.setattr("services.classifier.partition.wake", rule_with_a_bug)
+    raised = edge(1, code="goodwe:BMS_WARNING_CODES.6")  # B: on-delay 10 s, off-delay 30 s
+    desk.hear(raised, until_ms=NOON_MS + 60_000)
+    desk.hear(edge(2, code=raised.code, receipt_ms=NOON_MS + 61_000))
+    desk.hear(edge(3, code=raised.code, receipt_ms=NOON_MS + 62_000))
+    desk.hear(until_ms=NOON_MS + 10 * MINUTE_MS)
+    gone = edge(4, code=raised.code, raised=False, receipt_ms=NOON_MS + 11 * MINUTE_MS)
+    desk.hear(gone, until_ms=NOON_MS + 40 * MINUTE_MS)
+    assert changes(desk.published) == ["opened", "repeated", "cleared", "closed"]
+    assert [fault.count for fault in desk.published] == [1, 2, 3, 3]
+    assert len(desk.partition.conditions) == 0
+
+
+def test_what_cannot_be_woken_at_all_waits_for_its_next_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk(CATALOGUE, hold_ms=HOLDS_MS)
+    with monkeypatch.context() as broken:
+        broken.setattr("services.classifier.partition.wake", rule_with_a_bug)
+        broken.setattr("services.classifier.partition.wake_plainly", rule_with_a_bug)
+        assert desk.hear(edge(1), edge(2, code=CODE_A), until_ms=NOON_MS + 60_000) != []
+        assert {fault.code for fault in desk.published} == {CODE_A}
+    desk.restart()
+    assert named(desk.hear(until_ms=NOON_MS + 60_000)) == [("opened", "unknown.code")]
 
 
 def test_a_clear_clears_and_the_fault_is_closed_by_the_rules(desk: Desk) -> None:
