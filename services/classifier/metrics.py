@@ -30,6 +30,16 @@ REGRADED = Counter(
     "Revisions that open, reopen or regrade a fault by a grade that is not the catalogue's, by what gave it.",
     ["by"],
 )
+CONDITIONS = Gauge(
+    "bakvakt_classifier_conditions",
+    "Conditions that are remembered: they stand, wait to be told, or may yet be reopened.",
+    ["partition"],
+)
+FLAPPING = Gauge(
+    "bakvakt_classifier_conditions_flapping",
+    "Conditions that come and go: three changes within a minute, and no quiet minute since.",
+    ["partition"],
+)
 FAULTS_OPEN = Gauge(
     "bakvakt_classifier_faults_open",
     "Faults whose condition stands.",

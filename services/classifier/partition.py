@@ -99,6 +99,8 @@ class Partition:
         self.open_by_grade: dict[str, int] = dict.fromkeys(GRADES, 0)
         self.closed = ClosedFaults()
         self._restored_closed: dict[str, int] = {}
+        self._flapping: dict[ConditionKey, int] = {}
+        """When those that chatter have changed last."""
         self.sweep_at_ms = 0
         """When EMUs that say nothing more are looked for."""
         self._wake_ups: list[WakeUp] = []
@@ -175,6 +177,8 @@ class Partition:
                     self.open_by_grade[before.grade] -= 1
                 if condition is not None and condition.is_open:
                     self.open_by_grade[condition.grade] += 1
+                if condition is not None and self.rules.chatters(condition.changes):
+                    self._flapping[condition.key] = condition.changes[-1]
         batch.conditions.apply()
         batch.raises.apply()
         self.emus.update(batch.emus)
@@ -197,6 +201,13 @@ class Partition:
             del self.emus[emu_id]
         if self.sweep_at_ms <= self.meta.now_ms and len(batch.silent) < MAX_FORGOTTEN:
             self.sweep_at_ms = self.meta.now_ms + SWEEP_MS
+
+    def count_flapping(self) -> int:
+        """How many conditions chatter, and have not been quiet since for as long as chatter lasts."""
+        quiet_ms = self.meta.now_ms - self.rules.chatter_ms
+        for key in [key for key, at_ms in self._flapping.items() if at_ms <= quiet_ms]:
+            del self._flapping[key]
+        return len(self._flapping)
 
     @property
     def wake_ups(self) -> int:

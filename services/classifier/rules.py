@@ -42,8 +42,11 @@ class Rules(NamedTuple):
 
     def off_delay(self, row: Row, changes: tuple[int, ...]) -> int:
         """In ms: how long it must be gone after its newest change; `changes` as state.Condition has them."""
-        chatters = len(changes) == CHATTER_CHANGES and changes[-1] - changes[0] <= self.chatter_ms
-        return max(row.off_delay_s * 1000, self.chatter_ms if chatters else 0)
+        return max(row.off_delay_s * 1000, self.chatter_ms if self.chatters(changes) else 0)
+
+    def chatters(self, changes: tuple[int, ...]) -> bool:
+        """Whether the newest of its changes are chatter."""
+        return len(changes) == CHATTER_CHANGES and changes[-1] - changes[0] <= self.chatter_ms
 
 
 def make_rules(catalogue: Catalogue, policy: Policy) -> Rules:

@@ -13,9 +13,11 @@ import structlog
 from services.classifier.config import ClassifierSettings
 from services.classifier.metrics import (
     ALARMS,
+    CONDITIONS,
     EMUS,
     FAULTS,
     FAULTS_OPEN,
+    FLAPPING,
     REGRADED,
     RETIRED,
     TOO_SHORT,
@@ -90,12 +92,16 @@ class ClassifierState:
             open_faults.set(self._partition.open_by_grade[grade])
         for state in EMU_STATES:
             EMUS.labels(str(self._number), state).set(self._partition.emus_by_state[state])
+        CONDITIONS.labels(str(self._number)).set(len(self._partition.conditions))
+        FLAPPING.labels(str(self._number)).set(self._partition.count_flapping())
 
     def withdraw(self) -> None:
         for grade in GRADES:
             FAULTS_OPEN.remove(str(self._number), grade)
         for state in EMU_STATES:
             EMUS.remove(str(self._number), state)
+        CONDITIONS.remove(str(self._number))
+        FLAPPING.remove(str(self._number))
 
 
 class _Remembered(NamedTuple):

@@ -180,6 +180,19 @@ def test_a_person_s_word_waits_for_no_delay(told: Told) -> None:
     assert told.last.cleared_at == to_rfc3339(ms(5))
 
 
+def test_what_chatters_is_counted_as_flapping_until_it_has_been_quiet_for_a_minute() -> None:
+    desk = Desk(Catalogue(ROWS, "test"), hold_ms=HOLDS_MS)
+    desk.hear(edge(0, code="steady"))
+    for second in range(1, 10):
+        receipt_ms = NOON_MS + second * 1_000
+        desk.hear(edge(second, code="swings", raised=second % 2 == 1, receipt_ms=receipt_ms))
+        assert desk.partition.count_flapping() == (second >= 3)
+    desk.hear(until_ms=NOON_MS + 68_999)
+    assert desk.partition.count_flapping() == 1
+    desk.hear(until_ms=NOON_MS + 69_000)
+    assert desk.partition.count_flapping() == 0
+
+
 def test_a_bit_that_chatters_at_1_hz_for_ten_minutes_is_one_open_fault(told: Told) -> None:
     for second in range(600):
         told.at(second, "a", raised=second % 2 == 0)
