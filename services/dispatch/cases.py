@@ -181,7 +181,8 @@ def _regrading(case: Case, known: Fault | None, fault: Fault) -> str | None:
         return None
     # Said to whoever wonders why the times are still the shorter ones.
     kept = "; what was promised stays promised" if fault.grade > case.grade else ""
-    return f"{case.grade} to {fault.grade}{hazard}: {fault.grade_reason}{kept}"
+    reason = fault.grade_reason.removesuffix(".") if kept else fault.grade_reason
+    return f"{case.grade} to {fault.grade}{hazard}: {reason}{kept}"
 
 
 def _readdressing(case: Case, fault: Fault) -> str | None:
