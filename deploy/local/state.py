@@ -94,6 +94,11 @@ class StateDirectory:
     def pages(self) -> Path:
         return self.path / "pages.jsonl"
 
+    @property
+    def fleet(self) -> Path:
+        """The EMU records of the simulated fleet."""
+        return self.path / "fleet.jsonl"
+
     def log(self, name: str) -> Path:
         return self.path / "logs" / f"{name}.log"
 

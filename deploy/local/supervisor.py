@@ -22,7 +22,9 @@ from deploy.local.redis_server import RedisServer
 from deploy.local.server import CannotStart, Server, run_to_end, until_ready
 from deploy.local.servers import together
 from deploy.local.state import ROOT, Kind, State, StateDirectory
-from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE
+from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE, DEFAULT_SEED
+from deploy.simulator.fleet import make_fleet
+from shared.documents.emu import encode_emu_record
 from shared.times import now_ms
 
 # In the order in which data flows, which is also the order in which they are asked to stop.
@@ -120,6 +122,8 @@ class Supervisor:
         for service in SERVICES:
             self._start_service(service)
         await self._until_ready()
+        if self._options.simulate:
+            await self._import_fleet()
         self._start_simulator()
         self._is_ready = True
         self._write_state()
@@ -170,6 +174,19 @@ class Supervisor:
             port = self._port(name)
             program = self._python(name, f"services.{service}", port=port)
             self._add(program, kind="service", service=service, port=port).keep_running()
+
+    async def _import_fleet(self) -> None:
+        """So that what is simulated has customers, sites and desks; a second time it changes nothing."""
+        records = make_fleet(DEFAULT_SEED, self._options.emus)
+        file = self._directory.fleet
+        file.write_bytes(b"".join(encode_emu_record(record) + b"\n" for record in records))
+        dispatch = next(child for child in self._of_kind("service") if child.service == "dispatch")
+        to_dispatch = ("--url", dispatch.url or "", "--by", "up")
+        program = self._python("fleet", "deploy.cli", "fleet", "import", str(file), *to_dispatch)
+        try:
+            await run_to_end(program)
+        except CannotStart as error:
+            say(f"The simulated fleet was not imported, all goes on: {error}")
 
     def _start_simulator(self) -> None:
         if self._options.simulate:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -21,10 +22,12 @@ from shared.waiting import in_slices
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 # Others of the event loop have their turn between two slices, or two chunks.
 SLICE_S = 0.05
-CHUNK_EMUS = 1_000
-# 100,000 EMUs take some 20 s. Nobody else waits for it: only imports write these tables.
+CHUNK_ROWS = 500
+# 100,000 EMUs take half a minute. Nobody else waits for it: only imports write these tables.
 TIMEOUT_S = 300.0
 CHANGES_TOLD = 1_000
 
@@ -78,7 +81,8 @@ class Fleet:
             changed_sites = [site for site in sites.values() if before.get(site.site_id) != site]
             if not dry_run:
                 await fleet_store.write_customers(connection, customers)
-                await fleet_store.write_sites(connection, changed_sites)
+                for some in _chunks(changed_sites):
+                    await fleet_store.write_sites(connection, some)
             others = await _emus_told_of(connection, before, sites)
             for emu_ids in _chunks(sorted({*file.lines, *others})):
                 changed = await self._change_emus(connection, emu_ids, file.lines, sites, counts)
@@ -94,7 +98,8 @@ class Fleet:
                     added=change.added,
                     changed=change.changed,
                 )
-                await fleet_store.write_news(connection, counts.partitions, at_ms)
+                for emu_ids in _chunks(sorted(counts.partitions)):
+                    await fleet_store.write_news(connection, emu_ids, counts.partitions, at_ms)
         if not dry_run:
             log.info("fleet imported", by=by, lines=change.lines, changed=len(counts.partitions))
             for partition in set(counts.partitions.values()):
@@ -150,9 +155,9 @@ async def _emus_told_of(
     return await fleet_store.emus_at(connection, changed) if changed else []
 
 
-def _chunks(emu_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for begin in range(0, len(emu_ids), CHUNK_EMUS):
-        yield emu_ids[begin : begin + CHUNK_EMUS]
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for begin in range(0, len(rows), CHUNK_ROWS):
+        yield rows[begin : begin + CHUNK_ROWS]
 
 
 def _tell(

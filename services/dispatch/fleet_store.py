@@ -111,13 +111,13 @@ async def write_emus(connection: AsyncConnection, records: Iterable[EmuRecord]) 
 
 
 async def write_news(
-    connection: AsyncConnection, partitions: Mapping[str, int], at_ms: int
+    connection: AsyncConnection, emu_ids: Iterable[str], partitions: Mapping[str, int], at_ms: int
 ) -> None:
     """These EMUs (with the partitions of their sites) have a revision that is to be told.
 
-    Written last: whoever tells news waits for these rows. Always in one order, so nobody deadlocks.
+    Written last, for whoever tells news waits for these rows; and by their ids, so nobody deadlocks.
     """
-    rows = [_NewsRow(emu_id, partitions[emu_id], at_ms, 0) for emu_id in sorted(partitions)]
+    rows = [_NewsRow(emu_id, partitions[emu_id], at_ms, 0) for emu_id in emu_ids]
     await write_rows(connection, _UPSERT_NEWS, rows)
 
 

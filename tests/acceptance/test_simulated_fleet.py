@@ -20,7 +20,8 @@ def test_up_simulates_as_many_emus_as_it_is_told(
         async def enough_faults() -> set[str]:
             faults = documents(await read_topic(stack.kafka, stack.topics.faults))
             reporting = {fault["emu_id"] for fault in faults}
-            return reporting if len(faults) > 8 and len(reporting) > 3 else set()
+            is_whole = any(fault["customer_id"] and fault["desk"] != "default" for fault in faults)
+            return reporting if is_whole and len(faults) > 8 and len(reporting) > 3 else set()
 
         reporting = asyncio.run(until(enough_faults, timeout_s=30))
         assert reporting <= {record.emu_id for record in make_fleet(DEFAULT_SEED, 12)}
