@@ -1,7 +1,7 @@
 """Changes the fleet by what a file says: all of it in one transaction, or nothing."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.dispatch import fleet_store
 from services.dispatch.bell import Belfry
 from services.dispatch.database import transaction
-from services.dispatch.fleet_file import EmuLine, FileFormat, FleetFile, read_rows
+from services.dispatch.fleet_file import FileFormat, FleetFile, read_rows
 from services.dispatch.fleet_plan import Site, change_emu, change_site, differences
 from services.dispatch.fleet_store import Customer
 from shared.documents.answers import EmuChange, FleetChange
@@ -30,18 +30,6 @@ CHUNK_ROWS = 500
 # 100,000 EMUs take half a minute. Nobody else waits for it: only imports write these tables.
 TIMEOUT_S = 300.0
 CHANGES_TOLD = 1_000
-
-
-@dataclass
-class _Counts:
-    """What becomes of the EMUs, chunk by chunk."""
-
-    added: int = 0
-    unchanged: int = 0
-    changes: list[EmuChange] = field(default_factory=list[EmuChange])
-    """The first of them."""
-    partitions: dict[str, int] = field(default_factory=dict[str, int])
-    """Of each EMU that has a new revision."""
 
 
 async def read_file(body: bytes, file_format: FileFormat) -> FleetFile:
@@ -68,108 +56,127 @@ class Fleet:
 
         Raises DatabaseError: it is not known whether it was done; doing it again is safe.
         """
-        at_ms = now_ms()
-        counts = _Counts()
         async with transaction(self._engine, timeout_s=TIMEOUT_S) as connection:
             await fleet_store.lock_fleet(connection)
-            customers = await _change_customers(connection, file)
-            before = await fleet_store.find_sites(connection, file.sites)
-            sites = {
-                site_id: change_site(before.get(site_id), site_id, says)
-                for site_id, says in file.sites.items()
-            }
-            changed_sites = [site for site in sites.values() if before.get(site.site_id) != site]
-            if not dry_run:
-                await fleet_store.write_customers(connection, customers)
-                for some in _chunks(changed_sites):
-                    await fleet_store.write_sites(connection, some)
-            others = await _emus_told_of(connection, before, sites)
-            for emu_ids in _chunks(sorted({*file.lines, *others})):
-                changed = await self._change_emus(connection, emu_ids, file.lines, sites, counts)
-                if not dry_run:
-                    await fleet_store.write_emus(connection, changed)
-            change = _tell(file, counts, len(changed_sites), len(customers), dry_run=dry_run)
-            if not dry_run and (changed_sites or customers or counts.partitions):
-                await fleet_store.note_import(
-                    connection,
-                    at_ms=at_ms,
-                    who=by,
-                    lines=change.lines,
-                    added=change.added,
-                    changed=change.changed,
-                )
-                for emu_ids in _chunks(sorted(counts.partitions)):
-                    await fleet_store.write_news(connection, emu_ids, counts.partitions, at_ms)
-        if not dry_run:
-            log.info("fleet imported", by=by, lines=change.lines, changed=len(counts.partitions))
-            for partition in set(counts.partitions.values()):
-                self._bells[partition].teller.ring()
+            work = _Import(connection, file, self._partitions, is_real=not dry_run)
+            await work.change_customers()
+            others = await work.change_sites()
+            await work.change_emus({*file.lines, *others})
+            change = work.result()
+            if work.has_changed:
+                await work.note(by, change, now_ms())
+        if work.has_changed:
+            log.info("fleet imported", by=by, added=change.added, changed=change.changed)
+        for partition in set(work.new.values()):
+            self._bells[partition].teller.ring()
         return change
 
-    async def _change_emus(
-        self,
-        connection: AsyncConnection,
-        emu_ids: Sequence[str],
-        lines: Mapping[str, EmuLine],
-        sites: Mapping[str, Site],
-        counts: _Counts,
-    ) -> list[EmuRecord]:
-        """Those of `emu_ids` that get a new revision."""
-        known = await fleet_store.find_emus(connection, emu_ids)
-        changed: list[EmuRecord] = []
-        for emu_id in emu_ids:
-            before, line = known.get(emu_id), lines.get(emu_id)
-            site_id = line.site_id if line is not None else known[emu_id].site_id
-            record = change_emu(before, line, sites[site_id])
-            if record is before:
-                counts.unchanged += 1
-                continue
-            changed.append(record)
-            counts.added += before is None
-            counts.partitions[emu_id] = partition_of(site_id, self._partitions)
-            if len(counts.changes) < CHANGES_TOLD:
-                fields = differences(before, record)
-                counts.changes.append(
-                    EmuChange(emu_id=emu_id, revision=record.revision, fields=fields)
-                )
-        return changed
 
+@dataclass
+class _Import:
+    """One file on its way into the tables, in chunks: between two of them others have their turn."""
 
-async def _change_customers(connection: AsyncConnection, file: FleetFile) -> list[Customer]:
-    """Those that are new, or have another name."""
-    known = await fleet_store.find_customers(connection, file.customers)
-    changed: list[Customer] = []
-    for customer_id, says in file.customers.items():
-        before = known.get(customer_id)
-        name = says.get("customer_name", before.name if before else None)
-        if before is None or before.name != name:
-            changed.append(Customer(customer_id, name))
-    return changed
+    connection: AsyncConnection
+    file: FleetFile
+    partitions: int
+    is_real: bool
+    """Else nothing is written."""
+    customers: int = 0
+    """How many are new or changed."""
+    changed_sites: int = 0
+    sites: dict[str, Site] = field(default_factory=dict[str, Site])
+    """Those of the file, as they are after it."""
+    added: int = 0
+    unchanged: int = 0
+    new: dict[str, int] = field(default_factory=dict[str, int])
+    """Each EMU with a new revision, and the partition of its site."""
+    changes: list[EmuChange] = field(default_factory=list[EmuChange])
+    """The first of them."""
 
+    @property
+    def has_changed(self) -> bool:
+        return self.is_real and bool(self.customers or self.changed_sites or self.new)
 
-async def _emus_told_of(
-    connection: AsyncConnection, before: Mapping[str, Site], after: Mapping[str, Site]
-) -> list[str]:
-    """The EMUs of sites that change: what they have from their site is in their records."""
-    changed = [site_id for site_id, site in before.items() if not site.is_told_as(after[site_id])]
-    return await fleet_store.emus_at(connection, changed) if changed else []
+    async def change_customers(self) -> None:
+        for customer_ids in _chunks(list(self.file.customers)):
+            known = await fleet_store.find_customers(self.connection, customer_ids)
+            changed: list[Customer] = []
+            for customer_id in customer_ids:
+                before, says = known.get(customer_id), self.file.customers[customer_id]
+                name = says.get("customer_name", before.name if before else None)
+                if before is None or before.name != name:
+                    changed.append(Customer(customer_id, name))
+            self.customers += len(changed)
+            if self.is_real:
+                await fleet_store.write_customers(self.connection, changed)
+
+    async def change_sites(self) -> list[str]:
+        """Gives the EMUs that stand at sites that have changed: their records say so too."""
+        emu_ids: list[str] = []
+        for site_ids in _chunks(list(self.file.sites)):
+            known = await fleet_store.find_sites(self.connection, site_ids)
+            for site_id in site_ids:
+                says = self.file.sites[site_id]
+                self.sites[site_id] = change_site(known.get(site_id), site_id, says)
+            changed = [self.sites[each] for each in site_ids if known.get(each) != self.sites[each]]
+            self.changed_sites += len(changed)
+            told = [each for each, site in known.items() if not site.is_told_as(self.sites[each])]
+            if told:
+                emu_ids += await fleet_store.emus_at(self.connection, told)
+            if self.is_real:
+                await fleet_store.write_sites(self.connection, changed)
+        return emu_ids
+
+    async def change_emus(self, emu_ids: Iterable[str]) -> None:
+        for chunk in _chunks(sorted(emu_ids)):
+            known = await fleet_store.find_emus(self.connection, chunk)
+            changed: list[EmuRecord] = []
+            for emu_id in chunk:
+                before, line = known.get(emu_id), self.file.lines.get(emu_id)
+                site_id = line.site_id if line is not None else known[emu_id].site_id
+                record = change_emu(before, line, self.sites[site_id])
+                if record is before:
+                    self.unchanged += 1
+                else:
+                    changed.append(record)
+                    self._count(before, record)
+            if self.is_real:
+                await fleet_store.write_emus(self.connection, changed)
+
+    def _count(self, before: EmuRecord | None, record: EmuRecord) -> None:
+        self.added += before is None
+        self.new[record.emu_id] = partition_of(record.site_id, self.partitions)
+        if len(self.changes) < CHANGES_TOLD:
+            fields = differences(before, record)
+            change = EmuChange(emu_id=record.emu_id, revision=record.revision, fields=fields)
+            self.changes.append(change)
+
+    async def note(self, by: str, change: FleetChange, at_ms: int) -> None:
+        """Who it was, and what is to be told."""
+        await fleet_store.note_import(
+            self.connection,
+            at_ms=at_ms,
+            who=by,
+            lines=change.lines,
+            added=change.added,
+            changed=change.changed,
+        )
+        for emu_ids in _chunks(sorted(self.new)):
+            await fleet_store.write_news(self.connection, emu_ids, self.new, at_ms)
+
+    def result(self) -> FleetChange:
+        return FleetChange(
+            dry_run=not self.is_real,
+            lines=len(self.file.lines),
+            added=self.added,
+            changed=len(self.new) - self.added,
+            unchanged=self.unchanged,
+            sites=self.changed_sites,
+            customers=self.customers,
+            changes=self.changes,
+        )
 
 
 def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     for begin in range(0, len(rows), CHUNK_ROWS):
         yield rows[begin : begin + CHUNK_ROWS]
-
-
-def _tell(
-    file: FleetFile, counts: _Counts, sites: int, customers: int, *, dry_run: bool
-) -> FleetChange:
-    return FleetChange(
-        dry_run=dry_run,
-        lines=len(file.lines),
-        added=counts.added,
-        changed=len(counts.partitions) - counts.added,
-        unchanged=counts.unchanged,
-        sites=sites,
-        customers=customers,
-        changes=counts.changes,
-    )

@@ -56,6 +56,7 @@ class Context:
     url: str
     """Where people reach dispatch, for the links in pages."""
 
+    teller_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     pagers: dict[int, Pager] = field(default_factory=dict[int, Pager])
     failures: defaultdict[int, FailureLimit] = field(
         default_factory=lambda: defaultdict[int, FailureLimit](FailureLimit)
@@ -119,6 +120,7 @@ class DispatchTask:
                 partition=partition,
                 partitions=context.partitions,
                 bells=context.bells,
+                turn=context.teller_turn,
             )
             async with asyncio.TaskGroup() as group:
                 for part in (self._take_in, relay.run, teller.run, context.pager(partition).run):

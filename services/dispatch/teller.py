@@ -1,13 +1,15 @@
 """Tells the other services what is new of the EMUs of one partition's sites."""
 
+import asyncio
 from collections import Counter
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.dispatch import fleet_store, news, store
 from services.dispatch.bell import Belfry
 from services.dispatch.changes import OutboxRow
-from services.dispatch.database import transaction
+from services.dispatch.database import DatabaseError, transaction
 from services.dispatch.facts import make_fact, sites_before
 from services.dispatch.news import Told
 from shared.documents.emu import EmuRecord
@@ -17,11 +19,14 @@ from shared.kafka.partition import partition_of
 from shared.kafka.topics import Topics
 from shared.times import now_ms
 
-# So many facts at once, and no more before the outbox has become as short as this: what else goes out does
+log = structlog.get_logger()
+
+# So many EMUs at once, and no more before the outbox has become as short as this: what else goes out does
 # not wait for a whole fleet.
-EMUS_AT_ONCE = 300
+EMUS_AT_ONCE = 200
 # Old copies are in nobody's way.
 REMOVE_INTERVAL_MS = 60_000
+RETRY_S = 1.0
 
 
 class Teller:
@@ -32,24 +37,42 @@ class Teller:
     """
 
     def __init__(
-        self, engine: AsyncEngine, topics: Topics, *, partition: int, partitions: int, bells: Belfry
+        self,
+        engine: AsyncEngine,
+        topics: Topics,
+        *,
+        partition: int,
+        partitions: int,
+        bells: Belfry,
+        turn: asyncio.Lock,
     ) -> None:
+        """`turn`: one of a process at a time, so that a large import leaves it time for what is urgent."""
         self._engine = engine
         self._topics = topics
         self._partition = partition
         self._partitions = partitions
         self._bells = bells
+        self._turn = turn
         self._removed_ms = 0
 
     async def run(self, ownership: Ownership) -> None:
+        """No error of PostgreSQL ends this: pages of the partition are not to wait for news."""
         while not ownership.ended:
-            at_ms = now_ms()
-            told = await self.tell_some(at_ms)
-            if at_ms - self._removed_ms >= REMOVE_INTERVAL_MS:
-                self._removed_ms = at_ms
-                await self.remove_some(at_ms)
-            if not told:
-                await self._bells[self._partition].teller.wait()
+            try:
+                async with self._turn:
+                    told = await self._tell(now_ms())
+            except DatabaseError as error:
+                log.warning("news of EMUs wait", partition=self._partition, error=repr(error))
+                await ownership.sleep(RETRY_S)
+            else:
+                if not told:
+                    await self._bells[self._partition].teller.wait()
+
+    async def _tell(self, at_ms: int) -> int:
+        if at_ms - self._removed_ms >= REMOVE_INTERVAL_MS:
+            await self.remove_some(at_ms)
+            self._removed_ms = at_ms
+        return await self.tell_some(at_ms)
 
     async def tell_some(self, at_ms: int) -> int:
         """Facts of some EMUs to the outbox; gives the number of EMUs."""

@@ -1,5 +1,6 @@
 """The fleet in dispatch, on real Kafka and PostgreSQL: files in and out, facts first, records after them."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
@@ -255,6 +256,7 @@ class Parts:
             partition=partition_of(site_id, PARTITIONS),
             partitions=PARTITIONS,
             bells=self._bells,
+            turn=asyncio.Lock(),
         )
 
     async def relay(self, *site_ids: str) -> None:
