@@ -1,12 +1,15 @@
 """Instants: epoch milliseconds (int) inside, RFC 3339 in UTC with milliseconds on the wire."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
 
 
 def now_ms() -> int:
@@ -39,5 +42,4 @@ def from_rfc3339(text: str) -> int:
 
 def datetime_to_ms(instant: datetime) -> int:
     """Exact: no float between (a float of today's microseconds rounds)."""
-    delta = instant - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+    return (instant - _EPOCH) // _MS

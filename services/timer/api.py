@@ -1,13 +1,13 @@
 """What people see of the clocks, over HTTP."""
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from aiohttp import web
 
 from services.timer.firing import next_moment
-from services.timer.plan import Moment, Plan
+from services.timer.plan import Event, Moment, Plan
 from services.timer.store import StoreError
 from shared.documents.fault import Grade
 from shared.times import to_rfc3339
@@ -19,7 +19,7 @@ class NextClock(msgspec.Struct, frozen=True, kw_only=True):
     case_id: str
     clock: str
     share: str
-    event: Literal["warning", "breach", "due"]
+    event: Event
     due_at: str
     grade: Grade
     site_id: str

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from services.timer.plan import OWN_END, Moment, Plan
+from services.timer.plan import OWN_END, Identity, Moment, Plan
 from shared.documents.deadline import Deadline
 from shared.times import to_rfc3339
 
@@ -19,14 +19,14 @@ class Firing(NamedTuple):
     """Warnings of a clock whose own end has come as well: that says it all."""
 
     @property
-    def identities(self) -> tuple[str, ...]:
+    def identities(self) -> tuple[Identity, ...]:
         """All of them: what is folded counts as fired."""
         return tuple(moment.identity for moment in self.publish + self.folded)
 
 
 def fire(plan: Plan, now_ms: int) -> Firing:
     """The moments that have come by `now_ms` and have not fired, by time."""
-    fired = frozenset(plan.fired)
+    fired = plan.fired
     ended = {
         (moment.clock, moment.version)
         for moment in plan.moments
@@ -44,9 +44,7 @@ def fire(plan: Plan, now_ms: int) -> Firing:
 
 def next_moment(plan: Plan) -> Moment | None:
     """The earliest moment that has not fired; None: all have."""
-    fired = frozenset(plan.fired)
-    waiting = (moment for moment in plan.moments if moment.identity not in fired)
-    return min(waiting, key=lambda moment: moment.at_ms, default=None)
+    return next(iter(plan.waiting()), None)
 
 
 def make_deadline(

@@ -8,8 +8,10 @@ from aiohttp import web
 
 from services.timer.api import ClockApi
 from services.timer.config import TimerSettings
-from services.timer.store import RedisServer, StoreError
+from services.timer.redis_server import RedisServer
+from services.timer.store import StoreError
 from services.timer.task import ShardTask
+from services.timer.wheel import WheelStore
 from shared.config import load
 from shared.kafka.group import Group
 from shared.kafka.ready import wait_for_kafka
@@ -30,11 +32,10 @@ class TimerService:
         self._topics = Topics(settings.prefix)
         self._redis = RedisServer(
             settings.redis,
-            settings.prefix,
             timeout_s=settings.redis_timeout_s,
             shards=settings.partitions,
         )
-        self._api = ClockApi(self._partitions, self._redis.store)
+        self._api = ClockApi(self._partitions, self._store)
         self._waiting_for: str | None = "Redis"
         self._group: Group | None = None
 
@@ -78,11 +79,14 @@ class TimerService:
         self._waiting_for = "Kafka"
         return await wait_for_kafka(self._settings, stopping)
 
+    def _store(self, partition: int) -> WheelStore:
+        return WheelStore(self._redis.redis, self._settings.prefix, partition)
+
     def _build_task(self, partition: int) -> ShardTask:
         return ShardTask(
             self._settings.kafka,
             self._topics,
-            self._redis.store(partition),
+            self._store(partition),
             partition=partition,
             partitions=self._settings.partitions,
             tick_ms=self._settings.timer_tick_ms,

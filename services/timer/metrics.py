@@ -29,6 +29,10 @@ RECOVERED = Counter(
     "bakvakt_timer_recovered_total",
     "Deadlines published late because their shard had no owner when they were due.",
 )
+REBUILT = Counter(
+    "bakvakt_timer_rebuilt_total",
+    "Shards built anew from the log: Redis held nothing of them, or nothing that leads on to it.",
+)
 SCRIPT_SECONDS = Histogram(
     "bakvakt_timer_script_seconds",
     "Time until Redis had answered, by script.",

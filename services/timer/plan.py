@@ -1,5 +1,6 @@
 """Pure: the plan of a case, which says what fires when, and what has fired."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -12,25 +13,28 @@ from shared.times import from_rfc3339
 OWN_END = "1"
 """The share of a clock's own end."""
 
+Event = Literal["warning", "breach", "due"]
+Identity = tuple[str, str, int]
+"""(clock, share, version): what tells a moment from all others of its case."""
 
-class Moment(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One moment of a clock that runs. lua/common.lua reads these by their place."""
+
+class Moment(msgspec.Struct, frozen=True, gc=False):
+    """One moment of a clock that runs."""
 
     at_ms: int
     clock: str
     share: str
-    event: Literal["warning", "breach", "due"]
+    event: Event
     version: int
     """The clock's due time in epoch ms: a clock that was moved has other moments than before."""
 
     @property
-    def identity(self) -> str:
-        """What tells it from all others of its case; the same text as in lua/common.lua."""
-        return f"{self.clock}:{self.share}:{self.version}"
+    def identity(self) -> Identity:
+        return (self.clock, self.share, self.version)
 
 
-class Plan(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A case as its shard keeps it. lua/common.lua reads these by their place; extend at the end."""
+class Plan(msgspec.Struct, frozen=True, gc=False):
+    """A case as its shard keeps it."""
 
     revision: int
     written_ms: int
@@ -39,8 +43,24 @@ class Plan(msgspec.Struct, array_like=True, frozen=True, gc=False):
     site_id: str
     desk: str
     moments: tuple[Moment, ...]
-    fired: tuple[str, ...] = ()
-    """Identities. Nothing leaves this list while the case is open, so nothing fires twice."""
+    """By time; with each clock its own end."""
+    fired: tuple[Identity, ...] = ()
+    """Nothing leaves this list while the case is open, so nothing fires twice."""
+
+    def waiting(self) -> tuple[Moment, ...]:
+        """The moments that have not fired, by time."""
+        if not self.fired:
+            return self.moments
+        return tuple(moment for moment in self.moments if moment.identity not in self.fired)
+
+    def next_ms(self) -> int | None:
+        """When the first of them comes; None: all have fired."""
+        waiting = self.waiting()
+        return waiting[0].at_ms if waiting else None
+
+    def standing(self) -> int:
+        """How many of its clocks run and have not come to their own end."""
+        return sum(moment.share == OWN_END for moment in self.waiting())
 
 
 def make_plan(case: Case, written_ms: int) -> Plan:
@@ -62,8 +82,30 @@ def make_plan(case: Case, written_ms: int) -> Plan:
 def _moments(name: str, clock: Clock) -> list[Moment]:
     """One for each share; the clock's own end is among them whether `warn` names it or not."""
     version = from_rfc3339(clock.due)
-    at_ms = {OWN_END: version} | {warn.share: from_rfc3339(warn.at) for warn in clock.warn}
-    return [
-        Moment(at, name, share, clock.event if share == OWN_END else "warning", version)
-        for share, at in at_ms.items()
+    moments = [
+        Moment(from_rfc3339(warn.at), name, warn.share, "warning", version)
+        for warn in clock.warn
+        if warn.share != OWN_END
     ]
+    moments.append(Moment(version, name, OWN_END, clock.event, version))
+    return moments
+
+
+def follow(stored: Plan | None, revision: int | None, plan: Plan | None) -> Plan | None:
+    """What a case's plan is after a record of it; None: it is not in the shard.
+
+    A revision that is not above the stored one changes nothing (None, a tombstone, is above any); what has
+    fired stays fired.
+    """
+    if stored is None or plan is None:
+        late = stored is not None and revision is not None and revision <= stored.revision
+        return stored if late else plan
+    if plan.revision <= stored.revision:
+        return stored
+    return msgspec.structs.replace(plan, fired=stored.fired) if stored.fired else plan
+
+
+def mark(plan: Plan, fired: Iterable[Identity]) -> Plan:
+    """The plan in which these have fired as well, in the plan or not; a clock may come back to a time."""
+    fresh = tuple(dict.fromkeys(identity for identity in fired if identity not in plan.fired))
+    return msgspec.structs.replace(plan, fired=plan.fired + fresh) if fresh else plan

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.timer.plan import Plan, make_plan
+from services.timer.plan import Identity, Plan, make_plan
 from shared.documents.case import decode_case
 from shared.errors import RecordError
 from shared.kafka.partition import partition_of
@@ -46,6 +46,27 @@ def read_change(
         )
     plan = None if case.state == "closed" else make_plan(case, written_ms)
     return Change(case_id, case.revision, plan)
+
+
+class _Fired(msgspec.Struct, frozen=True, gc=False):
+    """What of a Deadline tells the moment."""
+
+    case_id: str
+    clock: str
+    share: str
+    version: int
+
+
+_decode_fired = msgspec.json.Decoder(_Fired).decode
+
+
+def read_fired(value: bytes | None) -> tuple[str, list[Identity]] | None:
+    """The case and the moment of a record of `bakvakt.deadlines`; None: it tells none."""
+    try:
+        fired = _decode_fired(value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return fired.case_id, [(fired.clock, fired.share, fired.version)]
 
 
 def _read_key(key: bytes | None) -> str:

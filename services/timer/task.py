@@ -11,28 +11,29 @@ from services.timer.metrics import (
     FIRED,
     FOLDED,
     LATENESS_SECONDS,
+    REBUILT,
     RECOVERED,
     forget_shard,
     tell_first_due,
     tell_standing,
 )
 from services.timer.plan import Moment, Plan
-from services.timer.records import Change, read_change
-from services.timer.store import Claimed, Store
+from services.timer.records import Change, read_change, read_fired
+from services.timer.store import Claimed, Store, TakenOver
 from shared.documents.dead_letter import make_dead_letter
 from shared.documents.deadline import encode_deadline
 from shared.errors import OwnershipError, RecordError
 from shared.kafka.group import Ownership
 from shared.kafka.producer import FencedProducer, Outgoing, bury
 from shared.kafka.reader import Reader, Record
-from shared.kafka.topics import Topics
+from shared.kafka.topics import TOMBSTONES_KEPT_MS, Topics
 from shared.metrics import DEAD_LETTERS
 
 log = structlog.get_logger()
 
-# Both bound how long one script keeps Redis from the other shards: some ms (figures in README.md).
-APPLY_LIMIT = 500
-CLAIM_LIMIT = 256
+# How much of the log is applied at a time, and how many cases are published in one transaction.
+APPLY_LIMIT = 2_000
+CLAIM_LIMIT = 1_024
 
 
 class ShardTask:
@@ -51,11 +52,12 @@ class ShardTask:
         self._kafka = kafka
         self._topics = topics
         self._input = TopicPartition(topics.cases, partition)
+        self._output = TopicPartition(topics.deadlines, partition)
         self._partitions = partitions
         self._store = store
         self._tick_ms = tick_ms
         self._owned_from_ms = 0
-        self._next_offset: int | None = None
+        self._next_case: int | None = None
         self._pause_ms = 0
         self._standing = 0
 
@@ -66,66 +68,109 @@ class ShardTask:
         )
         try:
             async with FencedProducer(self._kafka, transactional_id) as producer:
-                await self._take_over(ownership)
-                async with Reader(self._kafka, {self._input: self._next_offset}) as reader:
-                    await self._check_offset(reader)
-                    await self._catch_up(ownership, reader, producer)
+                taken = await self._take_over(ownership)
+                async with Reader(self._kafka, {self._input: self._next_case}) as reader:
+                    await self._check_offset(taken, reader)
+                    await self._read_cases_to_end(ownership, reader, producer)
+                    await self._read_deadlines_to_end(ownership, taken.next_deadline)
+                    if ownership.ended:
+                        return
+                    ownership.ready = True
+                    log.info(
+                        "shard taken over",
+                        partition=self._input.partition,
+                        next_case=self._next_case,
+                        standing=self._standing,
+                    )
                     while not ownership.ended:
-                        records = await reader.read(
-                            timeout_ms=self._pause_ms, max_records=APPLY_LIMIT
-                        )
-                        position = await reader.position(self._input)
-                        await self._apply(ownership, producer, records, position)
-                        await self._fire(producer)
+                        await self._serve(ownership, reader, producer)
         finally:
             forget_shard(self._input.partition)
 
-    async def _take_over(self, ownership: Ownership) -> None:
+    async def _take_over(self, ownership: Ownership) -> TakenOver:
         """Kafka's fence is up already; then Redis', and only then the proof that we may have raised both."""
         taken = await self._store.take_over()
         self._owned_from_ms = taken.now_ms
-        self._next_offset = ownership.processed = taken.next_offset
+        self._next_case = ownership.processed = taken.next_case
         await ownership.prove()
         self._standing = taken.standing
+        if taken.next_case is None:
+            REBUILT.inc()
+            log.info("shard is built anew from the log", partition=self._input.partition)
+        return taken
 
-    async def _check_offset(self, reader: Reader) -> None:
-        """Raises OwnershipError where Redis has read what the log does not hold: Kafka was made anew.
+    async def _check_offset(self, taken: TakenOver, reader: Reader) -> None:
+        """Raises OwnershipError where the log does not lead on from what Redis holds.
 
-        The shard is emptied then, so the task that is built next makes it from the log there is.
+        Redis has read what the log does not hold: Kafka was made anew. Or it has not read for so long that
+        the log may have forgotten which cases are gone. The shard is emptied then, so the task that is built
+        next makes it from the log there is.
         """
+        if taken.next_case is None:
+            return
         end = await reader.end(self._input)
-        if self._next_offset is not None and self._next_offset > end:
-            await self._store.start_over()
-            raise OwnershipError(
-                f"Redis has applied {self._input.topic}[{self._input.partition}] up to "
-                f"{self._next_offset}, but the log ends at {end}; the shard is made anew"
-            )
+        idle_ms = taken.now_ms - (taken.written_ms or taken.now_ms)
+        if taken.next_case > end:
+            reason = "but the log ends before"
+        elif taken.next_case < end and idle_ms > TOMBSTONES_KEPT_MS:
+            reason = f"and nothing for {idle_ms // 1000} s: tombstones may be gone"
+        else:
+            return
+        await self._store.start_over()
+        raise OwnershipError(
+            f"Redis has applied {self._input.topic}[{self._input.partition}] up to {taken.next_case}, "
+            f"{reason} (the log ends at {end}); the shard is made anew"
+        )
 
-    async def _catch_up(
+    async def _read_cases_to_end(
         self, ownership: Ownership, reader: Reader, producer: FencedProducer
     ) -> None:
         """Apply all that the log holds, before the first claim: a stop may wait there."""
-        batch: list[Record] = []
-        async for record in reader.records_to_end():
-            batch.append(record)
-            if len(batch) == APPLY_LIMIT:
-                await self._apply(ownership, producer, batch, record.offset + 1)
-                batch = []
-            if ownership.ended:
+        while not ownership.ended:
+            async for records in reader.batches_to_end(APPLY_LIMIT):
+                await self._apply(ownership, producer, records, await reader.position(self._input))
+                if ownership.ended:
+                    return
+            position = await reader.position(self._input)
+            await self._apply(ownership, producer, [], position)
+            if position >= await reader.end(self._input):  # none has come meanwhile
                 return
-        await self._apply(ownership, producer, batch, await reader.position(self._input))
-        ownership.ready = True
-        log.info("shard taken over", partition=self._input.partition, next_offset=self._next_offset)
+
+    async def _read_deadlines_to_end(self, ownership: Ownership, start: int | None) -> None:
+        """Acknowledge what a former owner has published and Redis does not know of: it fires no more.
+
+        The former owner is fenced, so none is added meanwhile.
+        """
+        async with Reader(self._kafka, {self._output: start}) as reader:
+            if start is not None and start > await reader.end(self._output):
+                await self._store.start_over()
+                raise OwnershipError(
+                    f"{self._output.topic}[{self._output.partition}] ends before {start}: it was made "
+                    "anew; so is the shard"
+                )
+            async for records in reader.batches_to_end(APPLY_LIMIT):
+                fired = [found for record in records if (found := read_fired(record.value))]
+                self._standing = await self._store.acknowledge(
+                    fired, await reader.position(self._output)
+                )
+                if ownership.ended:
+                    return
+
+    async def _serve(self, ownership: Ownership, reader: Reader, producer: FencedProducer) -> None:
+        records = await reader.read(timeout_ms=self._pause_ms, max_records=APPLY_LIMIT)
+        position = await reader.position(self._input)
+        await self._apply(ownership, producer, records, position)
+        await self._fire(producer)
 
     async def _apply(
         self,
         ownership: Ownership,
         producer: FencedProducer,
         records: Sequence[Record],
-        next_offset: int,
+        next_case: int,
     ) -> None:
         """The records, then the offset behind them; what is no case goes to the dead letters first."""
-        if next_offset == self._next_offset:
+        if next_case == self._next_case:
             return
         changes: list[Change] = []
         letters: list[Outgoing] = []
@@ -139,8 +184,8 @@ class ShardTask:
         await producer.commit(letters)
         for reason in reasons:
             DEAD_LETTERS.labels("timer", reason).inc()
-        self._standing = await self._store.apply(changes, next_offset)
-        self._next_offset = ownership.processed = next_offset
+        self._standing = await self._store.apply(changes, next_case)
+        self._next_case = ownership.processed = next_case
 
     def _read(self, record: Record) -> Change:
         return read_change(
@@ -160,26 +205,27 @@ class ShardTask:
         loop = asyncio.get_running_loop()
         claimed = await self._store.claim(CLAIM_LIMIT)
         claimed_at_s = loop.time()
-        tell_first_due(self._input.partition, claimed.first_due_ms)
+        tell_first_due(self._input.partition, claimed.next_ms)
         # Each time: a former task of this shard, ending late, may have withdrawn the figure.
         tell_standing(self._input.partition, self._standing)
         self._pause_ms = self._until_next(claimed)
         if not claimed.cases:
             return
         firings = [(case_id, plan, fire(plan, claimed.now_ms)) for case_id, plan in claimed.cases]
-        await producer.commit(self._deadlines(firings, claimed.now_ms))
+        ends = await producer.commit(self._deadlines(firings, claimed.now_ms))
         published_ms = claimed.now_ms + round((loop.time() - claimed_at_s) * 1000)
         self._standing = await self._store.acknowledge(
-            [(case_id, firing.identities) for case_id, _, firing in firings]
+            [(case_id, firing.identities) for case_id, _, firing in firings],
+            ends.get(self._output),
         )
         self._count(firings, published_ms)
 
     def _until_next(self, claimed: Claimed) -> int:
         if claimed.cases:
             return 0  # more may be due: look at once
-        if claimed.first_due_ms is None:
+        if claimed.next_ms is None:
             return self._tick_ms
-        return max(0, min(self._tick_ms, claimed.first_due_ms - claimed.now_ms))
+        return max(0, min(self._tick_ms, claimed.next_ms - claimed.now_ms))
 
     def _deadlines(
         self, firings: Sequence[tuple[str, Plan, Firing]], now_ms: int

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.structs import RecordMetadata
 
 from shared.documents.dead_letter import DeadLetter
 from shared.errors import FencedError, OutcomeUnknown, TransactionError
@@ -44,8 +45,10 @@ def bury(letter: DeadLetter, topic: str, partition: int) -> Outgoing:
 
 async def _send(
     producer: AIOKafkaProducer, outgoing: Iterable[Outgoing], *, one_by_one: bool
-) -> None:
+) -> dict[tuple[str, int], int]:
     """Send all and await every answer: aiokafka commits a transaction although a batch in it failed.
+
+    Gives the offset behind the last record of each partition, where Kafka tells it.
 
     `one_by_one`: a batch of a partition is sent only after the one before it is there. Outside a
     transaction nothing takes a later batch back where an earlier one has failed.
@@ -60,9 +63,13 @@ async def _send(
         ),
         return_exceptions=True,  # so that none is still under way when the first error is told
     )
-    for result in results:
-        if result is not None:
+    ends: dict[tuple[str, int], int] = {}
+    for target, result in zip(by_partition, results, strict=True):
+        if isinstance(result, BaseException):
             raise result
+        if result is not None:
+            ends[target] = result
+    return ends
 
 
 async def _send_partition(
@@ -72,8 +79,8 @@ async def _send_partition(
     records: list[Outgoing],
     *,
     one_by_one: bool,
-) -> None:
-    answers: list[asyncio.Future[object]] = []
+) -> int | None:
+    answers: list[asyncio.Future[RecordMetadata]] = []
     batch = producer.create_batch()
     for record in records:
         appended = batch.append(
@@ -86,7 +93,9 @@ async def _send_partition(
             batch = producer.create_batch()
             batch.append(key=record.key, value=record.value, timestamp=None, headers=record.headers)
     answers.append(await producer.send_batch(batch, topic, partition=partition))
-    await asyncio.gather(*answers)
+    *_, last = await asyncio.gather(*answers)
+    # A batch that was sent twice is answered without an offset.
+    return last.offset + batch.record_count() if last.offset >= 0 else None
 
 
 class _Producer:
@@ -132,29 +141,32 @@ class FencedProducer(_Producer):
         super().__init__(make_producer(kafka, transactional_id))
         self._ending = False
 
-    async def commit(self, outgoing: Iterable[Outgoing]) -> None:
+    async def commit(self, outgoing: Iterable[Outgoing]) -> Mapping[tuple[str, int], int]:
         """Write all of `outgoing` in one transaction, or nothing; does nothing when it is empty.
+
+        Gives the offset behind the last record of each partition, where Kafka tells it.
 
         Raises FencedError when a newer owner has taken over, TransactionError when the transaction failed,
         OutcomeUnknown when Kafka was asked to commit and nothing is known of what it did.
         """
         records = list(outgoing)
         if not records:
-            return
+            return {}
         try:
-            await within(COMMIT_TIMEOUT_S, self._commit(records))
+            return await within(COMMIT_TIMEOUT_S, self._commit(records))
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError(repr(error)) from error
         except (KafkaError, TimeoutError) as error:
             kind = OutcomeUnknown if self._ending else TransactionError
             raise kind(repr(error)) from error
 
-    async def _commit(self, records: Iterable[Outgoing]) -> None:
+    async def _commit(self, records: Iterable[Outgoing]) -> Mapping[tuple[str, int], int]:
         await self._client.begin_transaction()
-        await _send(self._client, records, one_by_one=False)
+        ends = await _send(self._client, records, one_by_one=False)
         self._ending = True
         await self._client.commit_transaction()
         self._ending = False
+        return ends
 
 
 class PlainProducer(_Producer):

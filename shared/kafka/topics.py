@@ -19,12 +19,13 @@ _DAY_MS = 24 * _HOUR_MS
 # Kafka's own default, a little below it: our batches are of half that size.
 _LEAST_MESSAGE_BYTES = 1024 * 1024
 _KNOWN_TRIES, _KNOWN_INTERVAL_S = 100, 0.1
+TOMBSTONES_KEPT_MS = 7 * _DAY_MS
+"""A reader that comes back within this time still sees what was deleted."""
 _COMPACTED = {
     "cleanup.policy": "compact",
     # A reader that is at most this far behind sees every revision.
     "min.compaction.lag.ms": str(_HOUR_MS),
-    # A reader that comes back within a week still sees what was deleted.
-    "delete.retention.ms": str(7 * _DAY_MS),
+    "delete.retention.ms": str(TOMBSTONES_KEPT_MS),
 }
 
 

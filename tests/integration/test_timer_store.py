@@ -1,276 +1,83 @@
-"""The scripts on a real Redis against a plain oracle, under replays, stale owners, crashes, lost writes."""
+"""The wheel and the plainest store that does the same, on a real Redis, against an oracle.
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeVar
-from uuid import uuid4
+Under replays, time jumps, stale owners, deaths between any two calls, and a Redis that loses what it had.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from redis.asyncio import Redis
+from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from services.timer.firing import fire
+from services.timer import wheel
 from services.timer.plan import Moment, Plan
 from services.timer.records import Change
-from services.timer.store import RedisServer, RedisStore, StoreError
-from shared.errors import ConfigError, FencedError, OwnershipError
+from services.timer.redis_server import RedisServer
+from services.timer.store import StoreError
+from services.timer.wheel import WheelStore
+from shared.errors import ConfigError, OwnershipError
+from tests.integration.timer_model import MakeStore, PeekedStore, ShardMachine, connect
+from tests.sorted_sets.store import SortedSetStore
 
-T = TypeVar("T")
-
-CASES: tuple[str, ...] = ("c1", "c2", "c3")
-CLOCKS = ("response", "step")
-SHARES = ("0.5", "0.8")
-LAST_MS = 1_000
-"""All times of the test lie between 0 and this."""
-
-
-def connect(url: str) -> Any:
-    """A plain client; redis-py leaves most of its types unknown."""
-    return Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType] - untyped keywords
+WINDOW_MS = 2_097_152
+PIECE_BYTES = 64
 
 
-@dataclass
-class StoredCase:
-    revision: int
-    moments: tuple[Moment, ...]
-    fired: set[str] = field(default_factory=set[str])
-
-    def waiting(self) -> list[Moment]:
-        return [moment for moment in self.moments if moment.identity not in self.fired]
-
-    def first_ms(self) -> int | None:
-        return min((moment.at_ms for moment in self.waiting()), default=None)
-
-
-@dataclass
-class Oracle:
-    """What a shard is, in the plainest words."""
-
-    cases: dict[str, StoredCase] = field(default_factory=dict[str, StoredCase])
-    next_offset: int | None = None
-
-    def apply(self, change: Change) -> None:
-        case_id, revision, plan = change
-        stored = self.cases.get(case_id)
-        if stored is not None and revision is not None and revision <= stored.revision:
-            return
-        if plan is None:
-            self.cases.pop(case_id, None)
-        else:
-            fired = set[str]() if stored is None else stored.fired
-            self.cases[case_id] = StoredCase(plan.revision, plan.moments, fired)
-
-    def firsts(self) -> list[tuple[int, str]]:
-        """(first moment, case), as they come due."""
-        return sorted(
-            (first, case_id)
-            for case_id, case in self.cases.items()
-            if (first := case.first_ms()) is not None
-        )
-
-    def standing(self) -> int:
-        return sum(moment.share == "1" for case in self.cases.values() for moment in case.waiting())
-
-
-@st.composite
-def moments_of_a_case(draw: st.DrawFn) -> tuple[Moment, ...]:
-    moments: list[Moment] = []
-    for clock in CLOCKS:
-        if draw(st.booleans()):
-            due = draw(st.sampled_from((100, LAST_MS)))
-            for share in (*draw(st.sets(st.sampled_from(SHARES))), "1"):
-                at_ms = int(due * float(share))
-                moments.append(
-                    Moment(at_ms, clock, share, "breach" if share == "1" else "warning", due)
-                )
-    moments.sort(key=lambda moment: (moment.at_ms, moment.clock))
-    return tuple(moments)
-
-
-class Writing(NamedTuple):
-    """A record of the cases' topic; "older" has a revision that was there before, and other clocks."""
-
-    case_id: str
-    what: Literal["newer", "older", "closed", "tombstone"]
-    moments: tuple[Moment, ...]
-
-
-def writings() -> st.SearchStrategy[Writing]:
-    kinds = st.sampled_from(("newer", "newer", "newer", "older", "closed", "tombstone"))
-    return st.builds(Writing, st.sampled_from(CASES), kinds, moments_of_a_case())
-
-
-class ShardMachine(RuleBasedStateMachine):
-    """One shard in Redis, its oracle, and everything that happens to timers at night."""
-
-    def __init__(self, redis_url: str) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        prefix = f"t{uuid4().hex[:12]}"
-        self.redis = connect(redis_url)
-        self.server = RedisServer(redis_url, prefix, timeout_s=5, shards=1)
-        self.keys = [f"{{{prefix}:t0}}:{part}" for part in ("meta", "due", "plan")]
-        self.log: list[Change] = []
-        self.revisions = dict.fromkeys(CASES, 0)
-        self.oracle = Oracle()
-        self.now_ms = 0
-        self.former: list[RedisStore] = []
-        self.snapshot: tuple[Oracle, list[bytes | None]] | None = None
-
-    def teardown(self) -> None:
-        async def close() -> None:
-            await self.redis.delete(*self.keys)
-            await self.redis.aclose()
-            await self.server.close()
-
-        self.run(close())
-        self.runner.close()
-
-    def run(self, step: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(step)
-
-    def apply(self, changes: list[Change], next_offset: int) -> None:
-        standing = self.run(self.store.apply(changes, next_offset))
-        for change in changes:
-            self.oracle.apply(change)
-        self.oracle.next_offset = next_offset
-        assert standing == self.oracle.standing()
-
-    @initialize()
-    def first_owner(self) -> None:
-        self.store = self.server.store(0)
-        taken = self.run(self.store.take_over())
-        assert (taken.next_offset, taken.standing) == (None, 0)
-
-    @rule()
-    def new_owner(self) -> None:
-        """Also what follows a crash at any point: nothing of the old owner's memory is needed."""
-        self.former.append(self.store)
-        self.store = self.server.store(0)
-        taken = self.run(self.store.take_over())
-        assert taken.next_offset == self.oracle.next_offset
-        assert taken.standing == self.oracle.standing()
-
-    @rule(written=st.lists(writings(), min_size=1, max_size=4))
-    def owner_reads_what_is_written(self, written: list[Writing]) -> None:
-        for case_id, what, moments in written:
-            last = {change.case_id: change for change in self.log}.get(case_id)
-            if what == "older" and (last is None or last.plan is None):
-                continue  # a compacted log says nothing older behind a removal
-            self.revisions[case_id] += what != "older"
-            revision = self.revisions[case_id]
-            plan = Plan(revision, 0, "A", "s1", "north", moments)
-            if what == "tombstone":
-                self.log.append(Change(case_id, None, None))
-            else:
-                self.log.append(Change(case_id, revision, None if what == "closed" else plan))
-        self.apply(self.log[self.oracle.next_offset or 0 :], len(self.log))
-
-    @rule(step_ms=st.sampled_from((0, 1, 49, 50, 500)), limit=st.integers(1, 4), dies=st.booleans())
-    def owner_fires(self, step_ms: int, limit: int, *, dies: bool) -> None:
-        """Claims, publishes, and acknowledges unless it dies before."""
-        self.now_ms += step_ms
-        claimed = self.run(self.store.claim(limit, now_ms=self.now_ms))
-        firsts = self.oracle.firsts()
-        assert claimed.first_due_ms == (firsts[0][0] if firsts else None)
-        due = [case_id for first, case_id in firsts if first <= self.now_ms]
-        assert [case_id for case_id, _ in claimed.cases] == due[:limit]
-        peeked = self.run(self.server.store(0).peek())
-        assert (peeked and peeked[0]) == (firsts[0][1] if firsts else None)
-
-        fired: list[tuple[str, tuple[str, ...]]] = []
-        for case_id, plan in claimed.cases:
-            case = self.oracle.cases[case_id]
-            assert (plan.revision, plan.moments) == (case.revision, case.moments)
-            assert set(plan.fired) == case.fired
-            firing = fire(plan, self.now_ms)
-            assert all(moment.at_ms <= self.now_ms for moment in firing.publish)
-            assert firing.identities, (
-                "a case is due of which nothing fires: it would be claimed for ever"
-            )
-            assert case.fired.isdisjoint(firing.identities)
-            fired.append((case_id, firing.identities))
-        if dies:
-            return
-        standing = self.run(self.store.acknowledge(fired))
-        for case_id, identities in fired:
-            self.oracle.cases[case_id].fired.update(identities)
-        assert standing == self.oracle.standing()
-
-    @precondition(lambda self: self.former)
-    @rule(data=st.data())
-    def stale_owner_wakes(self, data: st.DataObject) -> None:
-        store = data.draw(st.sampled_from(self.former))
-        for step in (
-            store.claim(5, now_ms=LAST_MS),
-            store.acknowledge([("c1", ["response:1:500"])]),
-            store.apply([Change("c1", None, None)], 10_000),
-        ):
-            with pytest.raises(FencedError):
-                self.run(step)
-
-    @rule()
-    def redis_loses_the_take_over(self) -> None:
-        """A failover: the newest epoch is adopted from the owner's next script."""
-
-        async def lose() -> None:
-            await self.redis.hset(self.keys[0], "epoch", "1")
-
-        self.run(lose())
-        self.run(self.store.claim(1, now_ms=0))
-
-    @rule()
-    def redis_is_saved(self) -> None:
-        async def dump() -> list[bytes | None]:
-            return [await self.redis.dump(key) for key in self.keys]
-
-        self.snapshot = deepcopy(self.oracle), self.run(dump())
-
-    @precondition(lambda self: self.snapshot is not None)
-    @rule(emptied=st.booleans())
-    def redis_goes_back_in_time(self, *, emptied: bool) -> None:
-        """Noticed if an offset was lost; the next owner reads the log again from the one that is left."""
-        assert self.snapshot is not None
-        oracle, dumped = self.snapshot
-        if emptied:
-            oracle, dumped = Oracle(), [None] * 3
-
-        async def restore() -> None:
-            await self.redis.delete(*self.keys)
-            for key, value in zip(self.keys, dumped, strict=True):
-                if value is not None:
-                    await self.redis.restore(key, 0, value)
-
-        self.run(restore())
-        if oracle.next_offset != self.oracle.next_offset:
-            with pytest.raises(OwnershipError):
-                self.run(self.store.claim(5, now_ms=self.now_ms))
-        self.oracle = deepcopy(oracle)
-        self.former.clear()  # nobody can tell a lost epoch from one that never was
-        self.store = self.server.store(0)
-        taken = self.run(self.store.take_over())
-        assert taken.next_offset == oracle.next_offset
-        self.apply(self.log[oracle.next_offset or 0 :], len(self.log))
+class WheelMachine(ShardMachine):
+    """The keys of the wheel, read without its scripts."""
 
     @invariant()
     def nothing_is_left_over(self) -> None:
-        async def stored() -> tuple[set[str], list[tuple[int, str]]]:
-            plans: Any = await self.redis.hkeys(self.keys[2])
-            due: Any = await self.redis.zrange(self.keys[1], 0, -1, withscores=True)
+        async def stored() -> tuple[set[str], dict[str, int], int]:
+            case_ids: set[str] = set()
+            places: dict[str, int] = {}
+            windows: set[int] = set()
+            pieces_missing = 0
+            for key in await self.keys():
+                part, _, number = key.decode().partition("}:")[2].partition(":")
+                if part == "case":
+                    entries: dict[bytes, bytes] = await self.redis.hgetall(key)
+                    first = {case_id for case_id in entries if b"\0" not in case_id}
+                    case_ids |= {case_id.decode() for case_id in first}
+                    for case_id in first:
+                        pieces = [case_id, *sorted(
+                            piece for piece in entries if piece.startswith(case_id + b"\0")
+                        )]  # fmt: skip
+                        assert all(len(entries[piece]) == PIECE_BYTES for piece in pieces[:-1])
+                        pieces_missing -= len(pieces)
+                    pieces_missing += len(entries)
+                elif part == "far":
+                    windows.add(int(number))
+                    for case_id, after in (await self.redis.hgetall(key)).items():
+                        assert case_id.decode() not in places
+                        places[case_id.decode()] = int(number) * WINDOW_MS + int(after)
+                elif part == "near":
+                    for case_id, at_ms in await self.redis.zrange(key, 0, -1, withscores=True):
+                        assert case_id.decode() not in places
+                        places[case_id.decode()] = int(at_ms)
+                else:
+                    assert part in ("meta", "windows", "places", "names")
+            named = await self.redis.zrange(f"{{{self.prefix}:t0}}:windows", 0, -1)
+            assert {int(window) for window in named} == windows
+            return case_ids, places, pieces_missing
+
+        case_ids, places, pieces_missing = self.run(stored())
+        assert case_ids == set(self.oracle.cases)
+        assert places == self.oracle.firsts()
+        assert pieces_missing == 0
+
+
+class SortedSetMachine(ShardMachine):
+    @invariant()
+    def nothing_is_left_over(self) -> None:
+        async def stored() -> tuple[set[str], dict[str, int]]:
+            tag = f"{{{self.prefix}:t0}}"
+            plans: Any = await self.redis.hkeys(f"{tag}:plan")
+            due: Any = await self.redis.zrange(f"{tag}:due", 0, -1, withscores=True)
             return (
                 {case_id.decode() for case_id in plans},
-                [(int(at_ms), case_id.decode()) for case_id, at_ms in due],
+                {case_id.decode(): int(at_ms) for case_id, at_ms in due},
             )
 
         plans, due = self.run(stored())
@@ -278,19 +85,33 @@ class ShardMachine(RuleBasedStateMachine):
         assert due == self.oracle.firsts()
 
 
-def test_the_scripts_do_what_the_oracle_does(redis_url: str) -> None:
-    class Here(ShardMachine):
+@pytest.mark.parametrize(
+    ("machine", "store", "examples"),
+    [(WheelMachine, WheelStore, 40), (SortedSetMachine, SortedSetStore, 10)],
+)
+def test_the_scripts_do_what_the_oracle_does(
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    machine: type[ShardMachine],
+    store: MakeStore,
+    examples: int,
+) -> None:
+    # So that a few cases are more than one call takes.
+    for limit in ("READ_LIMIT", "WRITE_LIMIT", "CLAIM_LIMIT"):
+        monkeypatch.setattr(wheel, limit, 2)
+
+    class Here(machine):
         def __init__(self) -> None:
-            super().__init__(redis_url)
+            super().__init__(redis_url, store)
 
     run_state_machine_as_test(
-        Here, settings=settings(max_examples=100, stateful_step_count=40, deadline=None)
+        Here, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)
     )
 
 
 @pytest.fixture
-async def server(redis_url: str, prefix: str) -> AsyncIterator[RedisServer]:
-    server = RedisServer(redis_url, prefix, timeout_s=5, shards=4)
+async def server(redis_url: str) -> AsyncIterator[RedisServer]:
+    server = RedisServer(redis_url, timeout_s=5, shards=4)
     yield server
     await server.close()
 
@@ -301,38 +122,60 @@ async def redis(redis_url: str) -> AsyncIterator[Any]:
         yield client
 
 
+Shard = Callable[[int], PeekedStore]
+
+
+@pytest.fixture(params=[WheelStore, SortedSetStore])
+def shard(request: pytest.FixtureRequest, server: RedisServer, prefix: str) -> Shard:
+    return lambda number: request.param(server.redis, prefix, number)
+
+
 def plan_due(at_ms: int, *, revision: int = 1) -> Plan:
     end = Moment(at_ms, "response", "1", "breach", at_ms)
     return Plan(revision, 0, "A", "s1", "north", (end,))
 
 
-async def test_due_means_at_or_before_the_time_of_redis(server: RedisServer) -> None:
-    store = server.store(0)
+async def test_due_means_at_or_before_the_time_of_redis(shard: Shard) -> None:
+    store = shard(0)
     now_ms = (await store.take_over()).now_ms
     far = Change("far", 1, plan_due(now_ms + 60_000))
     await store.apply([far, Change("past", 1, plan_due(now_ms))], 2)
     claimed = await store.claim(10)
     assert [case_id for case_id, _ in claimed.cases] == ["past"]
     assert now_ms <= claimed.now_ms < now_ms + 60_000
-    await store.acknowledge([("past", [f"response:1:{now_ms}"])])
-    assert (await store.claim(10)).first_due_ms == now_ms + 60_000
+    await store.acknowledge([("past", [("response", "1", now_ms)])])
+    next_ms = (await store.claim(10)).next_ms
+    assert next_ms is not None
+    assert now_ms < next_ms <= now_ms + 60_000
 
 
-async def test_a_time_of_the_far_future_is_kept_exactly(server: RedisServer) -> None:
-    store = server.store(0)
+async def test_a_time_of_the_far_future_is_kept_exactly(shard: Shard) -> None:
+    store = shard(0)
     await store.take_over()
     at_ms = 253_402_300_799_999  # the last of the year 9999
     await store.apply([Change("c1", 1, plan_due(at_ms))], 1)
+    assert await store.peek() == ("c1", plan_due(at_ms))
+    assert (await store.claim(1, now_ms=at_ms - 1)).cases == []
     (case,) = (await store.claim(1, now_ms=at_ms)).cases
     assert case == ("c1", plan_due(at_ms))
-    await store.acknowledge([("c1", [f"response:1:{at_ms}"])])
-    assert (await store.claim(1, now_ms=at_ms)).first_due_ms is None
+    await store.acknowledge([("c1", [("response", "1", at_ms)])])
+    assert (await store.claim(1, now_ms=at_ms)).next_ms is None
 
 
-async def test_scripts_are_known_again_after_redis_forgot_them(
-    server: RedisServer, redis: Any
-) -> None:
-    store = server.store(0)
+@pytest.mark.parametrize("case_id", ["c", "", "ein Fall: ö/1", "x" * 200, "c1\x1f2"])
+async def test_ids_that_are_not_ours_work_as_well(shard: Shard, case_id: str) -> None:
+    store = shard(0)
+    await store.take_over()
+    await store.apply([Change(case_id, 1, plan_due(5)), Change("other", 1, plan_due(6))], 2)
+    claimed = await store.claim(1, now_ms=5)
+    assert claimed.cases == [(case_id, plan_due(5))]
+    await store.acknowledge([(case_id, [("response", "1", 5)])], 1)
+    await store.apply([Change(case_id, None, None)], 3)
+    assert (await store.claim(9, now_ms=9)).cases == [("other", plan_due(6))]
+
+
+async def test_scripts_are_known_again_after_redis_forgot_them(shard: Shard, redis: Any) -> None:
+    store = shard(0)
     await store.take_over()
     await redis.script_flush()
     await store.apply([Change("c1", 1, plan_due(5))], 1)
@@ -340,16 +183,16 @@ async def test_scripts_are_known_again_after_redis_forgot_them(
     assert len((await store.claim(10)).cases) == 1
 
 
-async def test_shards_know_nothing_of_each_other(server: RedisServer) -> None:
-    one, other = server.store(1), server.store(2)
+async def test_shards_know_nothing_of_each_other(shard: Shard) -> None:
+    one, other = shard(1), shard(2)
     for store in (one, other):
         await store.take_over()
     await one.apply([Change("c1", 1, plan_due(5))], 1)
     assert (await other.claim(10)).cases == []
 
 
-async def test_an_offset_never_moves_back(server: RedisServer) -> None:
-    store = server.store(0)
+async def test_an_offset_never_moves_back(shard: Shard) -> None:
+    store = shard(0)
     await store.take_over()
     await store.apply([], 7)
     with pytest.raises(OwnershipError):
@@ -357,14 +200,48 @@ async def test_an_offset_never_moves_back(server: RedisServer) -> None:
     assert (await store.claim(10)).cases == []
 
 
-async def test_a_due_entry_without_a_plan_is_dropped(
+async def test_what_starts_over_leaves_no_key_but_the_fence(
     server: RedisServer, redis: Any, prefix: str
 ) -> None:
-    store = server.store(0)
+    store = WheelStore(server.redis, prefix, 0)
+    now_ms = (await store.take_over()).now_ms
+    changes = [
+        Change(f"c{number}", 1, plan_due(now_ms + number * WINDOW_MS)) for number in range(50)
+    ]
+    await store.apply(changes, 50)
+    await store.claim(10)
+    await store.start_over()
+    assert await redis.keys(f"{{{prefix}:t0}}:*") == [f"{{{prefix}:t0}}:meta".encode()]
+    assert await store.apply(changes, 50) == 50
+
+
+async def test_a_place_without_an_entry_is_dropped(
+    server: RedisServer, redis: Any, prefix: str
+) -> None:
+    store = WheelStore(server.redis, prefix, 0)
     await store.take_over()
-    await redis.zadd(f"{{{prefix}:t0}}:due", {"ghost": 1})
+    await redis.zadd(f"{{{prefix}:t0}}:near", {"ghost": 1})
     assert (await store.claim(10)).cases == []
-    assert (await store.claim(10)).first_due_ms is None
+    assert (await store.claim(10)).next_ms is None
+
+
+async def test_a_shard_of_the_first_layout_is_built_anew(
+    server: RedisServer, redis: Any, prefix: str
+) -> None:
+    """Both ways: an instance of the version before may own it in between."""
+    wheel_store = WheelStore(server.redis, prefix, 0)
+    await wheel_store.take_over()
+    await wheel_store.apply([Change("c1", 1, plan_due(5))], 1)
+    first = SortedSetStore(server.redis, prefix, 0)
+    assert (await first.take_over()).next_case is None
+    await first.apply([Change("c1", 1, plan_due(5)), Change("c2", 1, plan_due(5))], 2)
+    with pytest.raises(OwnershipError):
+        await first.apply([], 1)
+
+    again = WheelStore(server.redis, prefix, 0)
+    taken = await again.take_over()
+    assert (taken.next_case, taken.next_deadline, taken.standing) == (None, None, 0)
+    assert await redis.keys(f"{{{prefix}:t0}}:*") == [f"{{{prefix}:t0}}:meta".encode()]
 
 
 async def test_a_redis_that_evicts_is_refused(server: RedisServer, redis: Any) -> None:
@@ -378,9 +255,9 @@ async def test_a_redis_that_evicts_is_refused(server: RedisServer, redis: Any) -
 
 
 async def test_a_redis_that_is_not_there_is_told_as_such(prefix: str) -> None:
-    server = RedisServer("redis://:hush@127.0.0.1:1/0", prefix, timeout_s=1, shards=1)
+    server = RedisServer("redis://:hush@127.0.0.1:1/0", timeout_s=1, shards=1)
     assert server.address == "127.0.0.1:1"
     with pytest.raises(StoreError):
         await server.check()
     with pytest.raises(StoreError):
-        await server.store(0).take_over()
+        await WheelStore(server.redis, prefix, 0).take_over()

@@ -9,11 +9,13 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import REGISTRY
-from redis.asyncio import Redis
 
 from services.timer.main import TimerService, build
-from services.timer.store import RedisServer, Store
+from services.timer.records import read_change
+from services.timer.redis_server import RedisServer
+from services.timer.store import Fired, Store
 from services.timer.task import ShardTask
+from services.timer.wheel import WheelStore
 from shared.documents.case import Case, Clock, Warn, encode_case
 from shared.documents.deadline import Deadline, decode_deadline
 from shared.errors import FencedError, OwnershipError
@@ -25,6 +27,7 @@ from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics, apply_topics
 from shared.times import now_ms, to_rfc3339
 from tests import conditions
+from tests.integration.timer_model import connect
 
 PARTITIONS = 2
 SITE = "site-1"
@@ -76,11 +79,14 @@ class Shard:
         records = await self.read(self.topics.deadlines, count)
         return [decode_deadline(record.value or b"") for record in records]
 
+    def store(self) -> WheelStore:
+        return WheelStore(self.server.redis, self.topics.prefix, HOME)
+
     def task(self, wrap: Callable[[Store], Store] = lambda store: store) -> ShardTask:
         return ShardTask(
             self.kafka,
             self.topics,
-            wrap(self.server.store(HOME)),
+            wrap(self.store()),
             partition=HOME,
             partitions=PARTITIONS,
             tick_ms=500,
@@ -110,9 +116,15 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture
 async def shard(kafka: str, redis_url: str, prefix: str) -> AsyncIterator[Shard]:
     await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1)
-    server = RedisServer(redis_url, prefix, timeout_s=5, shards=PARTITIONS)
+    server = RedisServer(redis_url, timeout_s=5, shards=PARTITIONS)
     yield Shard(kafka, server, prefix)
     await server.close()
+
+
+async def empty(redis_url: str, prefix: str) -> None:
+    """The shard is gone from Redis."""
+    async with connect(redis_url) as redis:
+        await redis.delete(*await redis.keys(f"{{{prefix}:t{HOME}}}:*"))
 
 
 def make_case(
@@ -177,7 +189,7 @@ async def test_what_came_due_while_nobody_was_there_is_recovered(shard: Shard) -
     assert all(deadline.recovered and deadline.late_ms >= 5_000 for deadline in found)
 
 
-async def test_what_was_published_and_not_acknowledged_comes_again_and_no_more(
+async def test_what_was_published_and_not_acknowledged_does_not_come_again(
     shard: Shard,
 ) -> None:
     class Dies(Exception):
@@ -187,8 +199,8 @@ async def test_what_was_published_and_not_acknowledged_comes_again_and_no_more(
     await shard.write(("c1", make_case("c1", response=(due_ms, due_ms))))
 
     def dying(store: Store) -> Store:
-        async def acknowledge(fired: Sequence[tuple[str, Sequence[str]]]) -> int:
-            raise Dies(fired)
+        async def acknowledge(fired: Sequence[Fired], next_deadline: int | None = None) -> int:
+            raise Dies(fired, next_deadline)
 
         store.acknowledge = acknowledge
         return store
@@ -196,16 +208,9 @@ async def test_what_was_published_and_not_acknowledged_comes_again_and_no_more(
     with pytest.raises(Dies):
         await shard.task(dying).run(ProvenOwnership(shard.topics.cases))
     async with shard.owner():
-        await shard.deadlines(2)
-    async with shard.owner():
         await shard.write(("c2", make_case("c2", response=(due_ms, due_ms))))
-        found = await shard.deadlines(3)
-    assert [deadline.deadline_id for deadline in found] == [
-        "c1:response:1",
-        "c1:response:1",
-        "c2:response:1",
-    ]
-    assert found[0].version == found[1].version == due_ms
+        found = await shard.deadlines(2)
+    assert [deadline.deadline_id for deadline in found] == ["c1:response:1", "c2:response:1"]
 
 
 async def test_a_new_owner_fences_the_old_one(shard: Shard) -> None:
@@ -225,22 +230,67 @@ async def test_an_emptied_redis_is_built_anew_from_the_log(
     far_ms = now_ms() + 3_600_000
     await shard.write(("c1", make_case("c1", response=(far_ms, far_ms))))
     async with shard.owner() as owner:
-        async with Redis.from_url(redis_url) as redis:  # pyright: ignore[reportUnknownMemberType] - untyped keywords
-            await redis.delete(
-                *(f"{{{prefix}:t{HOME}}}:{part}" for part in ("meta", "due", "plan"))
-            )
+        await empty(redis_url, prefix)
         await until(owner.done)
     assert isinstance(owner.exception(), OwnershipError)
     async with shard.owner():
         pass
-    store = shard.server.store(HOME)
+    store = shard.store()
     await store.take_over()
-    assert (await store.claim(1)).first_due_ms == far_ms
+    found = await store.peek()
+    assert found is not None
+    assert found[1].next_ms() == far_ms
+
+
+async def test_what_fired_before_redis_was_emptied_does_not_fire_again(
+    shard: Shard, redis_url: str, prefix: str
+) -> None:
+    past_ms, far_ms = now_ms(), now_ms() + 3_600_000
+    async with shard.owner() as owner:
+        await shard.write(
+            ("c1", make_case("c1", response=(past_ms, far_ms))),
+            ("c2", make_case("c2", response=(past_ms, past_ms + 1))),
+        )
+        await shard.deadlines(2)
+        await empty(redis_url, prefix)
+        await until(owner.done)
+    async with shard.owner():
+        await shard.write(("c3", make_case("c3", response=(past_ms, past_ms))))
+        found = await shard.deadlines(3)
+    assert {deadline.deadline_id for deadline in found[:2]} == {"c1:response:0.5", "c2:response:1"}
+    assert found[2].deadline_id == "c3:response:1"
+
+
+async def test_an_offset_older_than_tombstones_are_kept_means_a_shard_made_anew(
+    shard: Shard, redis_url: str, prefix: str
+) -> None:
+    """The tombstone of c1 may be gone from the log, so only what is there counts."""
+    far_ms = now_ms() + 3_600_000
+    store = shard.store()
+    await store.take_over()
+    gone = read_change(
+        b"c1",
+        encode_case(make_case("c1", response=(far_ms, far_ms))),
+        written_ms=0,
+        partition=HOME,
+        partitions=PARTITIONS,
+    )
+    await store.apply([gone], 0)
+    week_ms = 7 * 24 * 3_600_000
+    async with connect(redis_url) as redis:
+        await redis.hset(f"{{{prefix}:t{HOME}}}:meta", "written", str(now_ms() - week_ms - 1_000))
+    await shard.write(("c2", make_case("c2", response=(far_ms, far_ms + 1))))
+
+    with pytest.raises(OwnershipError, match="tombstones"):
+        await shard.task().run(ProvenOwnership(shard.topics.cases))
+    async with shard.owner():
+        pass
+    assert (await shard.store().take_over()).standing == 1
 
 
 async def test_a_redis_that_is_ahead_of_a_new_log_is_made_anew_from_it(shard: Shard) -> None:
     """Kafka was made anew, Redis was kept: its cases are of a log that is no more."""
-    store = shard.server.store(HOME)
+    store = shard.store()
     await store.take_over()
     await store.apply([], 500)
     at_ms = now_ms()

@@ -1,14 +1,10 @@
 """The plan of a case: what fires when."""
 
-from pathlib import Path
-
 import pytest
 
 from services.timer.plan import Moment, Plan, make_plan
 from shared.documents.case import Case, Clock, Warn
 from shared.errors import RecordError
-
-LUA = Path("services/timer/lua/common.lua")
 
 START = "2026-11-22T10:00:00.000Z"
 HALF = "2026-11-22T10:07:30.000Z"
@@ -82,17 +78,3 @@ def test_a_time_that_is_none_names_its_clock(due: str) -> None:
     with pytest.raises(RecordError, match="clock 'response'") as caught:
         make_plan(case, written_ms=7)
     assert caught.value.reason == "invalid_time"
-
-
-def test_lua_reads_a_plan_by_the_places_that_python_writes() -> None:
-    text = LUA.read_text("utf-8")
-    place = {name: index for index, name in enumerate(Plan.__struct_fields__, 1)}
-    assert (
-        f"local REVISION, MOMENTS, FIRED = {place['revision']}, {place['moments']}, {place['fired']}"
-        in text
-    )
-    place = {name: index for index, name in enumerate(Moment.__struct_fields__, 1)}
-    assert (
-        f"local AT_MS, CLOCK, SHARE, VERSION = {place['at_ms']}, {place['clock']}, "
-        f"{place['share']}, {place['version']}" in text
-    )

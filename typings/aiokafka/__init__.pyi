@@ -4,6 +4,8 @@ from asyncio import Future
 from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from aiokafka.structs import RecordMetadata
+
 KT = TypeVar("KT", covariant=True)
 VT = TypeVar("VT", covariant=True)
 
@@ -120,7 +122,7 @@ class AIOKafkaProducer:
     def create_batch(self) -> BatchBuilder: ...
     async def send_batch(
         self, batch: BatchBuilder, topic: str, *, partition: int
-    ) -> Future[object]: ...
+    ) -> Future[RecordMetadata]: ...
     async def send(
         self,
         topic: str,

@@ -1,11 +1,12 @@
 -- The cases of which a moment has come, the earliest first.
 --
--- KEYS    meta, due, plan
--- ARGV    epoch, last offset, at most so many cases, now in ms ('' for Redis' time; tests give another)
--- result  {now in ms, earliest due time of the shard or nil, case_id, plan, case_id, plan, ...};
+-- KEYS    meta
+-- ARGV    epoch, next offsets of cases and deadlines, how many to leave out, at most so many cases, how many to
+--         move out of windows at most, now in ms ('' for Redis' time; tests give another)
+-- result  {now in ms, time before which nothing comes (nil: nothing is to come), case_id, entry, ...};
 --         error FENCED or ELSEWHERE
--- writes  due, only to drop an entry that has no plan
--- cost    O(log cases + claimed)
+-- writes  meta, near, far, windows: windows that begin are opened
+-- cost    O((moved + claimed) x log of those in `near`)
 --
 -- Nothing is marked as in flight: the shard has one owner, and what it claims and does not acknowledge is
 -- still due, so it is simply claimed again, by it or by its successor.
@@ -13,21 +14,46 @@ local refusal = refused()
 if refusal then
   return refusal
 end
-local now = tonumber(ARGV[4]) or redis_ms()
-local first = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2]
-local result = {now, first and tonumber(first) or false}
-local case_ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', whole(now), 'LIMIT', 0, tonumber(ARGV[3]))
-if #case_ids == 0 then
-  return result
+local now = tonumber(ARGV[7]) or redis_ms()
+
+local OPENED = math.max(opened(), window_of(now + AHEAD_MS) + 1)
+if OPENED > opened() then
+  redis.call('HSET', META, 'opened', whole(OPENED))
 end
--- unpack() is limited by Lua's stack, some thousands: the limit in ARGV is far below.
-local plans = redis.call('HMGET', PLAN, unpack(case_ids))
-for i, case_id in ipairs(case_ids) do
-  if plans[i] then
+local window, left = tonumber(redis.call('ZRANGE', WINDOWS, 0, 0)[1]), tonumber(ARGV[6])
+while left > 0 and window and window < OPENED do
+  -- unpack() is limited by Lua's stack, some thousands: the limits in ARGV are far below.
+  local found = redis.call('HRANDFIELD', far(window), left, 'WITHVALUES')
+  local scores, case_ids = {}, {}
+  for i = 1, #found, 2 do
+    scores[i], scores[i + 1] = whole(window * WINDOW_MS + tonumber(found[i + 1])), found[i]
+    case_ids[#case_ids + 1] = found[i]
+  end
+  if #found > 0 then
+    redis.call('ZADD', NEAR, unpack(scores))
+    redis.call('HDEL', far(window), unpack(case_ids))
+  end
+  left = left - #case_ids
+  if redis.call('EXISTS', far(window)) == 0 then
+    redis.call('ZREM', WINDOWS, whole(window))
+    window = tonumber(redis.call('ZRANGE', WINDOWS, 0, 0)[1])
+  end
+end
+
+local next_ms = tonumber(redis.call('ZRANGE', NEAR, 0, 0, 'WITHSCORES')[2])
+if window then
+  local begins = window < OPENED and now or window * WINDOW_MS - AHEAD_MS
+  next_ms = math.min(next_ms or begins, begins)
+end
+local result = {now, next_ms or false}
+local due = redis.call('ZRANGEBYSCORE', NEAR, '-inf', whole(now), 'LIMIT', ARGV[4], ARGV[5])
+for _, case_id in ipairs(due) do
+  local entry = entry_of(case_id)
+  if entry then
     result[#result + 1] = case_id
-    result[#result + 1] = plans[i]
+    result[#result + 1] = entry
   else
-    redis.call('ZREM', DUE, case_id)
+    redis.call('ZREM', NEAR, case_id)
   end
 end
 return result

@@ -1,17 +1,35 @@
--- Put before each of the other scripts. One shard is three keys, all under its hash tag:
+-- Put before each of the other scripts. KEYS[1] is the shard's meta; its other keys are made from that name,
+-- so all have its hash tag:
 --
--- KEYS[1]  meta  hash  epoch     of the newest owner
---                      next      offset of the first case record that is not applied yet
---                      standing  clocks that run and whose own end has not fired
--- KEYS[2]  due   zset  case_id -> epoch ms of its first moment that has not fired
--- KEYS[3]  plan  hash  case_id -> MessagePack array {revision, written_ms, grade, site_id, desk,
---                      {moment, ...}, {identity that fired, ...}}, the moment being
---                      {at_ms, clock, share, event, version}
+-- meta      hash  epoch      of the newest owner
+--                 cases      offset of the first case record that is not applied yet
+--                 deadlines  offset of the first deadline that the entries may not know of
+--                 standing   clocks that run and whose own end has not fired
+--                 opened     windows below this number are open
+--                 written    Redis' time in ms of the last write
+-- case:<n>  hash  case_id -> entry (services/timer/entry.py), in pieces of at most 64 bytes: the further ones
+--                 are fields of their own, case_id .. NUL .. number
+-- near      zset  case_id -> epoch ms of its first moment that has not fired; of open windows
+-- far:<w>   hash  case_id -> ms of that moment within window w; of windows that are not open
+-- windows   zset  w -> w, for each far:<w> that there is
+-- places    list  what entries name by number: site and desk
+-- names     list  the same: clock, share, event
 --
--- A case that has no moment to come has a plan and no due: its revision and what fired must stay.
-local META, DUE, PLAN = KEYS[1], KEYS[2], KEYS[3]
-local REVISION, MOMENTS, FIRED = 1, 6, 7
-local AT_MS, CLOCK, SHARE, VERSION = 1, 2, 3, 5
+-- A case with a moment to come is in exactly one place, near or far:<w>, by its time and `opened` alone; only
+-- while a window is being opened, in calls of bounded work, some of its cases are still in far:<w>.
+-- A case that has no moment to come has an entry and no place: its revision and what fired must stay.
+-- What a script that dies half-way has done stays done. So the order is: new place, old place, entry, offsets.
+local META = KEYS[1]
+local BASE = string.sub(META, 1, -5)
+local NEAR, WINDOWS = BASE .. 'near', BASE .. 'windows'
+local PLACES, NAMES = BASE .. 'places', BASE .. 'names'
+-- 35 minutes. A far:<w> has some 200 cases where 250,000 of a shard are spread over a month.
+local WINDOW_MS = 2097152
+-- Windows are opened a minute before they begin, so nobody waits for that.
+local AHEAD_MS = 60000
+-- How many case:<n> there are: a prime, so that any kind of id spreads. Hashes of up to 512 stay in one piece.
+local ENTRIES = 1021
+local PIECE = 64
 
 -- Lua's own tostring turns epoch ms of the far future into 1e+14.
 local function whole(number)
@@ -23,17 +41,19 @@ local function redis_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- Why the caller may not go on, as an error to return; false if it may. ARGV[1] is its epoch, ARGV[2] the
--- offset that it wrote or read last ('' for none). A newer epoch than the stored one is adopted: Redis may
--- have lost the take-over, or everything. Another offset means that it did, or that somebody else writes.
+-- Why the caller may not go on, as an error to return; false if it may. ARGV[1] is its epoch, ARGV[2] and [3]
+-- the offsets that it wrote or read last ('' for none). A newer epoch than the stored one is adopted: Redis
+-- may have lost the take-over, or everything. Other offsets mean that it did, or that somebody else writes.
 local function refused()
-  local stored = redis.call('HMGET', META, 'epoch', 'next')
-  local epoch, next_offset = stored[1] or '0', stored[2] or ''
+  local stored = redis.call('HMGET', META, 'epoch', 'cases', 'deadlines')
+  local epoch, held = stored[1] or '0', (stored[2] or '') .. ' ' .. (stored[3] or '')
   if tonumber(ARGV[1]) < tonumber(epoch) then
     return redis.error_reply('FENCED a newer owner, of epoch ' .. epoch .. ', has taken over')
   end
-  if ARGV[2] ~= next_offset then
-    return redis.error_reply('ELSEWHERE the next offset is "' .. next_offset .. '", not "' .. ARGV[2] .. '"')
+  if ARGV[2] .. ' ' .. ARGV[3] ~= held then
+    return redis.error_reply(
+      'ELSEWHERE the next offsets are "' .. held .. '", not "' .. ARGV[2] .. ' ' .. ARGV[3] .. '"'
+    )
   end
   if ARGV[1] ~= epoch then
     redis.call('HSET', META, 'epoch', ARGV[1])
@@ -41,61 +61,43 @@ local function refused()
   return false
 end
 
--- The same text as Moment.identity in plan.py.
-local function identity(moment)
-  return moment[CLOCK] .. ':' .. moment[SHARE] .. ':' .. whole(moment[VERSION])
+local function opened()
+  return tonumber(redis.call('HGET', META, 'opened') or '0')
 end
 
-local function set_of(list)
-  local set = {}
-  for _, member in ipairs(list) do
-    set[member] = true
-  end
-  return set
+local function window_of(at_ms)
+  return math.floor(at_ms / WINDOW_MS)
 end
 
--- When the plan's first moment comes that has not fired (nil: none), and how many of its clocks stand.
-local function outlook(plan)
-  local fired = #plan[FIRED] > 0 and set_of(plan[FIRED])
-  local first, standing = nil, 0
-  for _, moment in ipairs(plan[MOMENTS]) do
-    if not (fired and fired[identity(moment)]) then
-      if moment[SHARE] == '1' then
-        standing = standing + 1
-      end
-      if not first or moment[AT_MS] < first then
-        first = moment[AT_MS]
-      end
-    end
-  end
-  return first, standing
+local function far(window)
+  return BASE .. 'far:' .. whole(window)
 end
 
--- The only place that changes a case: from the plan `old` (nil: there was none) to `new` (nil: it leaves).
--- `packed` is `new` as MessagePack where the caller has it.
-local function put(case_id, old, new, packed)
-  local first, standing, stood = nil, 0, 0
-  if old then
-    stood = select(2, outlook(old))
-  end
-  if new then
-    first, standing = outlook(new)
-  end
-  if first then
-    redis.call('ZADD', DUE, whole(first), case_id)
-  elseif old then
-    redis.call('ZREM', DUE, case_id)
-  end
-  if standing ~= stood then
-    redis.call('HINCRBY', META, 'standing', standing - stood)
-  end
-  if new then
-    redis.call('HSET', PLAN, case_id, packed or cmsgpack.pack(new))
-  elseif old then
-    redis.call('HDEL', PLAN, case_id)
-  end
+local function entries_of(case_id)
+  return BASE .. 'case:' .. struct.unpack('>I4', string.sub('\0\0\0\0' .. case_id, -4)) % ENTRIES
 end
 
-local function standing_clocks()
-  return tonumber(redis.call('HGET', META, 'standing') or '0')
+-- The entry of a case; false: it has none.
+local function entry_of(case_id)
+  local key = entries_of(case_id)
+  local entry = redis.call('HGET', key, case_id)
+  local piece, number = entry, 0
+  while piece and #piece == PIECE do
+    number = number + 1
+    piece = redis.call('HGET', key, case_id .. '\0' .. number)
+    entry = entry .. (piece or '')
+  end
+  return entry
+end
+
+-- Everything but the epoch: the work is O(keys), some thousands; Redis frees the memory beside its other work.
+local function forget()
+  for _, window in ipairs(redis.call('ZRANGE', WINDOWS, 0, -1)) do
+    redis.call('UNLINK', far(tonumber(window)))
+  end
+  for number = 0, ENTRIES - 1 do
+    redis.call('UNLINK', BASE .. 'case:' .. number)
+  end
+  redis.call('UNLINK', NEAR, WINDOWS, PLACES, NAMES)
+  redis.call('HDEL', META, 'cases', 'deadlines', 'standing', 'opened', 'written')
 end

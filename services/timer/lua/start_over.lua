@@ -1,14 +1,13 @@
--- Forget the shard, but for its epoch: what it holds is of a log that is no more.
+-- Forget the shard, but for its epoch: it is to be built anew from the log.
 --
--- KEYS    meta, due, plan
--- ARGV    epoch, last offset
+-- KEYS    meta
+-- ARGV    epoch, next offsets of cases and deadlines
 -- result  {}; error FENCED or ELSEWHERE
--- writes  meta, due, plan
--- cost    O(1); Redis frees the memory beside its other work
+-- writes  all
+-- cost    O(keys), some thousands
 local refusal = refused()
 if refusal then
   return refusal
 end
-redis.call('UNLINK', DUE, PLAN)
-redis.call('HDEL', META, 'next', 'standing')
+forget()
 return {}

@@ -1,14 +1,28 @@
 -- A new owner: every earlier one is FENCED from here on.
 --
--- KEYS    meta, due, plan
+-- KEYS    meta
 -- ARGV    none
--- result  {epoch, next offset or nil, standing clocks, Redis' time in ms}
--- writes  meta
--- cost    O(1)
+-- result  {epoch, next offset of the cases or nil, of the deadlines or nil, standing clocks, Redis' time in ms,
+--         time of the last write in ms or nil, {place, ...}, {name, ...}}
+-- writes  meta; where there is no offset, or the first layout, all
+-- cost    O(places + names), or O(keys)
 --
 -- The epoch is a time as well as a counter, so that it grows even where Redis has lost the last one.
 local now = redis_ms()
 local epoch = math.max(tonumber(redis.call('HGET', META, 'epoch') or '0') + 1, now)
 redis.call('HSET', META, 'epoch', whole(epoch))
-local next_offset = redis.call('HGET', META, 'next')
-return {epoch, next_offset and tonumber(next_offset), standing_clocks(), now}
+-- Without an offset the shard is built anew, from nothing. The first layout kept its own as `next`, beside a
+-- sorted set and a hash: its shard is built anew, and ours where an instance of that version owned it between.
+if redis.call('HEXISTS', META, 'cases') == 0 or redis.call('HEXISTS', META, 'next') == 1 then
+  forget()
+  redis.call('UNLINK', BASE .. 'due', BASE .. 'plan')
+  redis.call('HDEL', META, 'next')
+end
+local stored = redis.call('HMGET', META, 'cases', 'deadlines', 'standing', 'written')
+local function number(text)
+  return text and tonumber(text)
+end
+return {
+  epoch, number(stored[1]), number(stored[2]), tonumber(stored[3] or '0'), now, number(stored[4]),
+  redis.call('LRANGE', PLACES, 0, -1), redis.call('LRANGE', NAMES, 0, -1),
+}

@@ -1,7 +1,7 @@
 -- Apply what one read of the case records says, and the offset that it leads to.
 --
 -- KEYS    meta, due, plan
--- ARGV    epoch, last offset, next offset, then for each change:
+-- ARGV    epoch, held offsets, next offset, then for each change:
 --           case_id, revision ('' for a tombstone), plan as MessagePack ('' where the case leaves)
 -- result  {standing clocks}; error FENCED or ELSEWHERE
 -- writes  meta, due, plan
@@ -13,8 +13,9 @@ local refusal = refused()
 if refusal then
   return refusal
 end
-if tonumber(ARGV[3]) < tonumber(ARGV[2] ~= '' and ARGV[2] or '0') then
-  return redis.error_reply('ELSEWHERE offset ' .. ARGV[2] .. ' does not move back to ' .. ARGV[3])
+local before = redis.call('HGET', META, 'next')
+if tonumber(ARGV[3]) < tonumber(before or '0') then
+  return redis.error_reply('ELSEWHERE offset ' .. before .. ' does not move back to ' .. ARGV[3])
 end
 
 for i = 4, #ARGV, 3 do

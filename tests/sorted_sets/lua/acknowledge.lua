@@ -1,7 +1,7 @@
 -- What was claimed has been published: mark it as fired and find each case's next moment.
 --
 -- KEYS    meta, due, plan
--- ARGV    epoch, last offset, then for each case: case_id, MessagePack array of the identities that fired
+-- ARGV    epoch, held offsets, next deadline ('': as before), then for each case: case_id, MessagePack array of the identities that fired
 -- result  {standing clocks}; error FENCED or ELSEWHERE
 -- writes  meta, due, plan
 -- cost    O(cases x (log cases + moments))
@@ -9,7 +9,7 @@ local refusal = refused()
 if refusal then
   return refusal
 end
-for i = 3, #ARGV, 2 do
+for i = 4, #ARGV, 2 do
   local case_id = ARGV[i]
   local stored = redis.call('HGET', PLAN, case_id)
   if stored then
@@ -20,5 +20,8 @@ for i = 3, #ARGV, 2 do
     end
     put(case_id, old, new)
   end
+end
+if ARGV[3] ~= '' then
+  redis.call('HSET', META, 'deadlines', ARGV[3])
 end
 return {standing_clocks()}

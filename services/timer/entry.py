@@ -1,0 +1,138 @@
+"""Pure: a plan as the few bytes that its entry in Redis has.
+
+Redis keeps small hashes in one piece (a listpack) as long as no value has more than 64 bytes. Nine moments
+come to 63: a moment is the number of its name and how long it comes after the entry's earliest time.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from struct import Struct, error
+from typing import cast
+
+import msgspec
+
+from services.timer.plan import OWN_END, Event, Identity, Moment, Plan
+from shared.documents.fault import Grade
+
+GRADES: tuple[Grade, ...] = ("A", "B", "C", "D")
+_WIDE = 128
+
+_pack_name = msgspec.msgpack.Encoder().encode
+_unpack_name = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+
+
+class Names:
+    """Texts by number and back, for one shard. Numbers are never given anew: entries hold them."""
+
+    def __init__(self, stored: Iterable[bytes] = ()) -> None:
+        self._texts = [_unpack_name(name) for name in stored]
+        self._numbers = {texts: number for number, texts in enumerate(self._texts)}
+        self._kept = len(self._texts)
+
+    def number(self, texts: tuple[str, ...]) -> int:
+        """A new one where these have none yet; it is to be written before the entry that holds it."""
+        number = self._numbers.get(texts)
+        if number is None:
+            number = self._numbers[texts] = len(self._texts)
+            self._texts.append(texts)
+        return number
+
+    def __getitem__(self, number: int) -> tuple[str, ...]:
+        return self._texts[number]
+
+    def fresh(self) -> list[bytes]:
+        """Those that are not written yet, in order."""
+        return [_pack_name(texts) for texts in self._texts[self._kept :]]
+
+    def written(self) -> None:
+        """What was fresh is in Redis."""
+        self._kept = len(self._texts)
+
+
+@cache
+def _narrow(pairs: int) -> Struct:
+    return Struct(">BBHIHII" + "BI" * pairs)
+
+
+@cache
+def _wide(pairs: int) -> Struct:
+    return Struct(">B6q" + "qq" * pairs)
+
+
+_NARROW_BYTES, _PAIR_BYTES = _narrow(0).size, 5
+_WIDE_BYTES, _WIDE_PAIR_BYTES = _wide(0).size, 16
+
+
+def pack(plan: Plan, places: Names, names: Names) -> bytes:
+    """The entry: a head, a pair for each moment of the plan, a pair for each that fired and is not in it.
+
+    The pair of a moment is (2 x the number of its name, + 1 if it fired; its time), that of another is
+    (2 x the number + 1; its version); times count from the earliest of all. What does not fit into the
+    narrow form (some 49 days, 127 names) has the wide one.
+    """
+    moments, fired = plan.moments, plan.fired
+    base_ms = plan.written_ms
+    if moments and moments[0].at_ms < base_ms:
+        base_ms = moments[0].at_ms
+    strays: set[Identity] = set()
+    if fired:
+        strays = set(fired).difference(moment.identity for moment in moments)
+        base_ms = min(base_ms, *(version for _, _, version in strays)) if strays else base_ms
+    pairs: list[int] = []
+    number = names.number
+    for moment in moments:
+        name = 2 * number((moment.clock, moment.share, moment.event))
+        pairs.append(name + 1 if fired and moment.identity in fired else name)
+        pairs.append(moment.at_ms - base_ms)
+    for clock, share, version in fired if strays else ():
+        if (clock, share, version) in strays:
+            pairs.append(2 * number((clock, share, "due" if share == OWN_END else "warning")) + 1)
+            pairs.append(version - base_ms)
+    form = GRADES.index(plan.grade)
+    head = (
+        len(moments),
+        places.number((plan.site_id, plan.desk)),
+        plan.revision,
+        base_ms >> 32,
+        base_ms & 0xFFFFFFFF,
+        plan.written_ms - base_ms,
+    )
+    try:
+        return _narrow(len(pairs) // 2).pack(form, *head, *pairs)
+    except error:
+        return _wide(len(pairs) // 2).pack(form + _WIDE, *head, *pairs)
+
+
+def unpack(entry: bytes, places: Names, names: Names) -> Plan:
+    """The plan that `pack` was given; `fired` may be in another order."""
+    if entry[0] < _WIDE:
+        layout = _narrow((len(entry) - _NARROW_BYTES) // _PAIR_BYTES)
+    else:
+        layout = _wide((len(entry) - _WIDE_BYTES) // _WIDE_PAIR_BYTES)
+    numbers: tuple[int, ...] = layout.unpack(entry)
+    form, count, place, revision, base_high, base_low, written, *pairs = numbers
+    base_ms = (base_high << 32) + base_low
+    found = [
+        (base_ms + after_ms, *names[name >> 1], name & 1)
+        for name, after_ms in zip(pairs[0::2], pairs[1::2], strict=True)
+    ]
+    planned = found[:count]
+    ends = {clock: at_ms for at_ms, clock, share, _, _ in planned if share == OWN_END}
+    fired: list[Identity] = []
+    moments: list[Moment] = []
+    for at_ms, clock, share, event, has_fired in planned:
+        version = ends[clock]
+        moments.append(Moment(at_ms, clock, share, cast(Event, event), version))
+        if has_fired:
+            fired.append((clock, share, version))
+    fired += [(clock, share, version) for version, clock, share, _, _ in found[count:]]
+    site_id, desk = places[place]
+    return Plan(
+        revision,
+        base_ms + written,
+        GRADES[form % _WIDE],
+        site_id,
+        desk,
+        tuple(moments),
+        tuple(fired),
+    )

@@ -1,0 +1,201 @@
+"""The shards' store: a wheel of windows in Redis, behind the scripts of lua/. Nothing else speaks to Redis.
+
+What becomes of a case is decided here, by the pure functions of plan.py; the scripts only find entries, and
+move and replace them under the owner's fence.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from services.timer.entry import Names, pack, unpack
+from services.timer.plan import Plan, follow, mark
+from services.timer.records import Change
+from services.timer.redis_server import Script
+from services.timer.store import Claimed, Fired, TakenOver
+
+# These bound how long one script keeps Redis from the other shards: 1 to 3 ms.
+READ_LIMIT = WRITE_LIMIT = 500
+CLAIM_LIMIT = 256
+
+_TAKE_OVER, _START_OVER, _READ, _WRITE, _CLAIM, _PEEK = (
+    Script(name) for name in ("take_over", "start_over", "read", "write", "claim", "peek")
+)
+
+
+class _Stored(NamedTuple):
+    """A case as it is in Redis; one that is not there has no plan and an entry of no bytes."""
+
+    plan: Plan | None
+    entry_bytes: int
+
+
+_ABSENT = _Stored(None, 0)
+_Changed = tuple[str, Plan | None, _Stored]
+
+
+class WheelStore:
+    """A Store in Redis; its keys are in lua/common.lua."""
+
+    def __init__(self, redis: Redis, prefix: str, partition: int) -> None:
+        self._redis = redis
+        self._keys = (f"{{{prefix}:t{partition}}}:meta",)
+        self._epoch = 0
+        self._next_case: int | None = None
+        self._next_deadline: int | None = None
+        self._places = Names()
+        self._names = Names()
+        self._claimed: dict[str, _Stored] = {}
+
+    async def take_over(self) -> TakenOver:
+        found = await _TAKE_OVER.run(self._redis, self._keys)
+        self._epoch, next_case, next_deadline, standing, now_ms, written_ms, places, names = found
+        self._next_case, self._next_deadline = next_case, next_deadline
+        self._places, self._names = Names(places), Names(names)
+        self._claimed.clear()
+        return TakenOver(next_case, next_deadline, standing, now_ms, written_ms)
+
+    async def start_over(self) -> None:
+        await _START_OVER.run(self._redis, self._keys, *self._hold())
+        self._next_case = self._next_deadline = None
+        self._places, self._names = Names(), Names()
+        self._claimed.clear()
+
+    async def apply(self, changes: Sequence[Change], next_case: int) -> int:
+        stored = await self._read({change.case_id for change in changes})
+        plans = {case_id: case.plan for case_id, case in stored.items()}
+        for case_id, revision, plan in changes:
+            plans[case_id] = follow(plans[case_id], revision, plan)
+        return await self._write(stored, plans, next_case=next_case)
+
+    async def claim(self, limit: int, *, now_ms: int | None = None) -> Claimed:
+        self._claimed.clear()
+        cases: dict[str, Plan] = {}
+        while True:
+            page = min(limit - len(cases), CLAIM_LIMIT)
+            now, next_ms, *found = await _CLAIM.run(
+                self._redis,
+                self._keys,
+                *self._hold(),
+                len(cases),
+                page,
+                CLAIM_LIMIT,
+                "" if now_ms is None else now_ms,
+            )
+            before = len(cases)
+            for case_id, entry in _pairs(found):
+                plan = unpack(entry, self._places, self._names)
+                # A case may come twice where a window that was opened meanwhile has put others before it.
+                cases[case_id] = plan
+                self._claimed[case_id] = _Stored(plan, len(entry))
+            if len(cases) - before < page or len(cases) == limit:
+                return Claimed(now, next_ms, list(cases.items()))
+
+    async def acknowledge(self, fired: Sequence[Fired], next_deadline: int | None = None) -> int:
+        stored = await self._read({case_id for case_id, _ in fired})
+        plans = {case_id: case.plan for case_id, case in stored.items()}
+        for case_id, identities in fired:
+            plan = plans[case_id]
+            plans[case_id] = plan and mark(plan, identities)
+        return await self._write(stored, plans, next_deadline=next_deadline)
+
+    async def peek(self) -> tuple[str, Plan] | None:
+        """The case whose moment comes first, come or not; None: there is none.
+
+        Needs no hold and gives none: for whoever looks. Raises StoreError when Redis does not answer.
+        """
+        found = await _PEEK.run(self._redis, self._keys)
+        if not found:
+            return None
+        case_id, entry, places, names = found
+        return cast(bytes, case_id).decode(), unpack(entry, Names(places), Names(names))
+
+    def _hold(self) -> tuple[int, int | str, int | str]:
+        """What shows a script that the caller owns the shard and knows its state."""
+        return self._epoch, _or_none(self._next_case), _or_none(self._next_deadline)
+
+    async def _read(self, case_ids: Iterable[str]) -> dict[str, _Stored]:
+        """These cases as they are stored; those that were claimed just now are known."""
+        found: dict[str, _Stored] = {}
+        unknown: list[str] = []
+        for case_id in case_ids:
+            stored = self._claimed.get(case_id)
+            if stored is None:
+                unknown.append(case_id)
+            else:
+                found[case_id] = stored
+        for start in range(0, len(unknown), READ_LIMIT):
+            some = unknown[start : start + READ_LIMIT]
+            entries = await _READ.run(self._redis, self._keys, *self._hold(), *some)
+            for case_id, entry in zip(some, entries, strict=True):
+                found[case_id] = _ABSENT if entry is None else self._stored(entry)
+        return found
+
+    def _stored(self, entry: bytes) -> _Stored:
+        return _Stored(unpack(entry, self._places, self._names), len(entry))
+
+    async def _write(
+        self,
+        stored: Mapping[str, _Stored],
+        plans: Mapping[str, Plan | None],
+        *,
+        next_case: int | None = None,
+        next_deadline: int | None = None,
+    ) -> int:
+        """Replace what has changed; with the last of it the offsets, without which it is all done again."""
+        changed = [
+            (case_id, plan, stored[case_id])
+            for case_id, plan in plans.items()
+            if plan is not stored[case_id].plan
+        ]
+        self._claimed.clear()
+        while len(changed) > WRITE_LIMIT:
+            await self._write_some(changed[:WRITE_LIMIT], self._next_case, self._next_deadline)
+            changed = changed[WRITE_LIMIT:]
+        return await self._write_some(
+            changed,
+            self._next_case if next_case is None else next_case,
+            self._next_deadline if next_deadline is None else next_deadline,
+        )
+
+    async def _write_some(
+        self, changed: Sequence[_Changed], next_case: int | None, next_deadline: int | None
+    ) -> int:
+        standing = 0
+        args: list[bytes | str | int] = []
+        for case_id, plan, (before, entry_bytes) in changed:
+            standing += (plan.standing() if plan else 0) - (before.standing() if before else 0)
+            args += (
+                case_id,
+                pack(plan, self._places, self._names) if plan else b"",
+                _or_none(before.next_ms() if before else None),
+                _or_none(plan.next_ms() if plan else None),
+                entry_bytes,
+            )
+        places, names = self._places.fresh(), self._names.fresh()
+        (total,) = await _WRITE.run(
+            self._redis,
+            self._keys,
+            *self._hold(),
+            _or_none(next_case),
+            _or_none(next_deadline),
+            standing,
+            len(places),
+            len(names),
+            *places,
+            *names,
+            *args,
+        )
+        self._places.written()
+        self._names.written()
+        self._next_case, self._next_deadline = next_case, next_deadline
+        return total
+
+
+def _pairs(found: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
+    return zip((case_id.decode() for case_id in found[0::2]), found[1::2], strict=True)
+
+
+def _or_none(number: int | None) -> int | str:
+    return "" if number is None else number
