@@ -4,7 +4,7 @@ Redis keeps small hashes in one piece (a listpack) as long as no value has more 
 come to 63: a moment is the number of its name and how long it comes after the entry's earliest time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from struct import Struct, error
 from typing import cast
@@ -21,24 +21,25 @@ _pack_name = msgspec.msgpack.Encoder().encode
 _unpack_name = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
-class Names:
-    """Texts by number and back, for one shard. Numbers are never given anew: entries hold them."""
+class Names(dict[tuple[str, ...], int]):
+    """Texts by number and back, for one shard: what has none gets the next one when it is asked for.
+
+    Numbers are never given anew, for entries hold them; they are written before the entry that does.
+    """
 
     def __init__(self, stored: Iterable[bytes] = ()) -> None:
         self._texts = [_unpack_name(name) for name in stored]
-        self._numbers = {texts: number for number, texts in enumerate(self._texts)}
+        super().__init__((texts, number) for number, texts in enumerate(self._texts))
         self._kept = len(self._texts)
 
-    def number(self, texts: tuple[str, ...]) -> int:
-        """A new one where these have none yet; it is to be written before the entry that holds it."""
-        number = self._numbers.get(texts)
-        if number is None:
-            number = self._numbers[texts] = len(self._texts)
-            self._texts.append(texts)
+    def __missing__(self, texts: tuple[str, ...]) -> int:
+        self[texts] = number = len(self._texts)
+        self._texts.append(texts)
         return number
 
-    def __getitem__(self, number: int) -> tuple[str, ...]:
-        return self._texts[number]
+    def texts(self) -> Sequence[tuple[str, ...]]:
+        """By number."""
+        return self._texts
 
     def fresh(self) -> list[bytes]:
         """Those that are not written yet, in order."""
@@ -79,19 +80,18 @@ def pack(plan: Plan, places: Names, names: Names) -> bytes:
         strays = set(fired).difference(moment.identity for moment in moments)
         base_ms = min(base_ms, *(version for _, _, version in strays)) if strays else base_ms
     pairs: list[int] = []
-    number = names.number
     for moment in moments:
-        name = 2 * number((moment.clock, moment.share, moment.event))
+        name = 2 * names[moment.clock, moment.share, moment.event]
         pairs.append(name + 1 if fired and moment.identity in fired else name)
         pairs.append(moment.at_ms - base_ms)
     for clock, share, version in fired if strays else ():
         if (clock, share, version) in strays:
-            pairs.append(2 * number((clock, share, "due" if share == OWN_END else "warning")) + 1)
+            pairs.append(2 * names[clock, share, "due" if share == OWN_END else "warning"] + 1)
             pairs.append(version - base_ms)
     form = GRADES.index(plan.grade)
     head = (
         len(moments),
-        places.number((plan.site_id, plan.desk)),
+        places[plan.site_id, plan.desk],
         plan.revision,
         base_ms >> 32,
         base_ms & 0xFFFFFFFF,
@@ -112,27 +112,26 @@ def unpack(entry: bytes, places: Names, names: Names) -> Plan:
     numbers: tuple[int, ...] = layout.unpack(entry)
     form, count, place, revision, base_high, base_low, written, *pairs = numbers
     base_ms = (base_high << 32) + base_low
+    texts = names.texts()
     found = [
-        (base_ms + after_ms, *names[name >> 1], name & 1)
+        (base_ms + after_ms, texts[name >> 1], name & 1)
         for name, after_ms in zip(pairs[0::2], pairs[1::2], strict=True)
     ]
     planned = found[:count]
-    ends = {clock: at_ms for at_ms, clock, share, _, _ in planned if share == OWN_END}
-    fired: list[Identity] = []
-    moments: list[Moment] = []
-    for at_ms, clock, share, event, has_fired in planned:
-        version = ends[clock]
-        moments.append(Moment(at_ms, clock, share, cast(Event, event), version))
-        if has_fired:
-            fired.append((clock, share, version))
-    fired += [(clock, share, version) for version, clock, share, _, _ in found[count:]]
-    site_id, desk = places[place]
+    ends = {clock: at_ms for at_ms, (clock, share, _), _ in planned if share == OWN_END}
+    moments = tuple(
+        Moment(at_ms, clock, share, cast(Event, event), ends[clock])
+        for at_ms, (clock, share, event), _ in planned
+    )
+    fired = [moment.identity for moment, found in zip(moments, planned, strict=True) if found[2]]
+    fired += [(clock, share, version) for version, (clock, share, _), _ in found[count:]]
+    site_id, desk = places.texts()[place]
     return Plan(
         revision,
         base_ms + written,
         GRADES[form % _WIDE],
         site_id,
         desk,
-        tuple(moments),
+        moments,
         tuple(fired),
     )

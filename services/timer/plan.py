@@ -1,6 +1,7 @@
 """Pure: the plan of a case, which says what fires when, and what has fired."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -60,7 +61,10 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
 
     def standing(self) -> int:
         """How many of its clocks run and have not come to their own end."""
-        return sum(moment.share == OWN_END for moment in self.waiting())
+        return [moment.share for moment in self.waiting()].count(OWN_END)
+
+
+_by_time = attrgetter("at_ms", "clock")
 
 
 def make_plan(case: Case, written_ms: int) -> Plan:
@@ -75,7 +79,7 @@ def make_plan(case: Case, written_ms: int) -> Plan:
                 moments += _moments(name, clock)
             except ValueError as error:
                 raise RecordError("invalid_time", f"clock {name!r}: {error}") from error
-    moments.sort(key=lambda moment: (moment.at_ms, moment.clock))
+    moments.sort(key=_by_time)
     return Plan(case.revision, written_ms, case.grade, case.site_id, case.desk, tuple(moments))
 
 

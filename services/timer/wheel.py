@@ -5,6 +5,8 @@ move and replace them under the owner's fence.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import nan
+from struct import Struct
 from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
@@ -33,6 +35,7 @@ class _Stored(NamedTuple):
 
 _ABSENT = _Stored(None, 0)
 _Changed = tuple[str, Plan | None, _Stored]
+_pack_head = Struct(">HIddI").pack
 
 
 class WheelStore:
@@ -127,7 +130,8 @@ class WheelStore:
                 found[case_id] = stored
         for start in range(0, len(unknown), READ_LIMIT):
             some = unknown[start : start + READ_LIMIT]
-            entries = await _READ.run(self._redis, self._keys, *self._hold(), *some)
+            packed = b"".join(_with_length(case_id) for case_id in some)
+            entries = await _READ.run(self._redis, self._keys, *self._hold(), packed)
             for case_id, entry in zip(some, entries, strict=True):
                 found[case_id] = _ABSENT if entry is None else self._stored(entry)
         return found
@@ -163,16 +167,13 @@ class WheelStore:
         self, changed: Sequence[_Changed], next_case: int | None, next_deadline: int | None
     ) -> int:
         standing = 0
-        args: list[bytes | str | int] = []
-        for case_id, plan, (before, entry_bytes) in changed:
+        cases: list[bytes] = []
+        for case_id, plan, (before, bytes_before) in changed:
             standing += (plan.standing() if plan else 0) - (before.standing() if before else 0)
-            args += (
-                case_id,
-                pack(plan, self._places, self._names) if plan else b"",
-                _or_none(before.next_ms() if before else None),
-                _or_none(plan.next_ms() if plan else None),
-                entry_bytes,
-            )
+            key = case_id.encode()
+            entry = pack(plan, self._places, self._names) if plan else b""
+            head = _pack_head(len(key), len(entry), _next_ms(before), _next_ms(plan), bytes_before)
+            cases += (head, key, entry)
         places, names = self._places.fresh(), self._names.fresh()
         (total,) = await _WRITE.run(
             self._redis,
@@ -181,11 +182,10 @@ class WheelStore:
             _or_none(next_case),
             _or_none(next_deadline),
             standing,
+            b"".join(cases),
             len(places),
-            len(names),
             *places,
             *names,
-            *args,
         )
         self._places.written()
         self._names.written()
@@ -195,6 +195,17 @@ class WheelStore:
 
 def _pairs(found: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
     return zip((case_id.decode() for case_id in found[0::2]), found[1::2], strict=True)
+
+
+def _with_length(case_id: str) -> bytes:
+    key = case_id.encode()
+    return len(key).to_bytes(2, "big") + key
+
+
+def _next_ms(plan: Plan | None) -> float:
+    """NaN: nothing comes."""
+    at_ms = None if plan is None else plan.next_ms()
+    return nan if at_ms is None else at_ms
 
 
 def _or_none(number: int | None) -> int | str:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import RecordMetadata
 from redis.asyncio import Redis
 
 from tests.acceptance.stack import PARTITIONS
@@ -94,7 +95,7 @@ async def consume(
     by `send_batch`, evenly as the input is read and to the same partition; returns when Kafka has them.
     """
     seen = sent = 0
-    answers: list[asyncio.Future[object]] = []
+    answers: list[asyncio.Future[RecordMetadata]] = []
     async with consuming(kafka, topic) as consumer, producing(kafka) as producer:
         meter = Meter(broker=broker_pid)
         while seen < count:
@@ -178,8 +179,8 @@ async def transactional_hops_s(kafka: str, source: str, target: str, samples: in
 
 async def _send_batches(
     producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[KeyValue]
-) -> list[asyncio.Future[object]]:
-    answers: list[asyncio.Future[object]] = []
+) -> list[asyncio.Future[RecordMetadata]]:
+    answers: list[asyncio.Future[RecordMetadata]] = []
     batch = producer.create_batch()
     for key, value in records:
         if batch.append(key=key, value=value, timestamp=None) is None:  # full

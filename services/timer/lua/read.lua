@@ -1,7 +1,7 @@
 -- The entries of cases that are about to change.
 --
 -- KEYS    meta
--- ARGV    epoch, next offsets of cases and deadlines, then each case_id
+-- ARGV    epoch, next offsets of cases and deadlines, the case_ids, each behind its length (2 bytes)
 -- result  {entry or nil, ...}; error FENCED or ELSEWHERE
 -- writes  nothing
 -- cost    O(cases)
@@ -11,8 +11,10 @@ local refusal = refused()
 if refusal then
   return refusal
 end
-local found = {}
-for i = 4, #ARGV do
-  found[i - 3] = entry_of(ARGV[i])
+local found, packed, at = {}, ARGV[4], 1
+while at <= #packed do
+  local case_id
+  case_id, at = struct.unpack('>I2c0', packed, at)
+  found[#found + 1] = entry_of(case_id)
 end
 return found

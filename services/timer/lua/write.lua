@@ -2,9 +2,10 @@
 --
 -- KEYS    meta
 -- ARGV    epoch, next offsets of cases and deadlines; the same two after this; by how much the standing clocks
---         change; how many places and names are new, then these; then for each case:
---           case_id, its new entry ('' where it leaves), when its first waiting moment came until now and when
---           it comes now ('' for none), length of its entry until now (0 for none)
+--         change; the cases; how many of the following are new places, these, and new names.
+--         A case is packed as '>I2I4ddI4' (wheel.py): how long its case_id and its new entry are (0: it leaves),
+--         when its first waiting moment came until now and when it comes now (NaN: none does), how long its
+--         entry was until now (0: it had none); then come case_id and entry
 -- result  {standing clocks}; error FENCED or ELSEWHERE
 -- writes  all
 -- cost    O(cases x log of those in `near` or of the windows)
@@ -54,6 +55,10 @@ local function move(case_id, before, after)
   end
 end
 
+local function a_time(number)
+  return number == number and number or nil
+end
+
 local function store(case_id, entry, length)
   local key = entries_of(case_id)
   local pieces = math.ceil(#entry / PIECE)
@@ -66,19 +71,20 @@ local function store(case_id, entry, length)
   end
 end
 
-local at = 9
-for _, list in ipairs({{PLACES, tonumber(ARGV[7])}, {NAMES, tonumber(ARGV[8])}}) do
-  for _ = 1, list[2] do
-    redis.call('RPUSH', list[1], ARGV[at])
-    at = at + 1
-  end
+for i = 9, #ARGV do
+  redis.call('RPUSH', i - 8 <= tonumber(ARGV[8]) and PLACES or NAMES, ARGV[i])
 end
-for i = at, #ARGV, 5 do
-  local before, after = ARGV[i + 2], ARGV[i + 3]
+local cases, at = ARGV[7], 1
+while at <= #cases do
+  local id_length, length, before, after, length_before
+  id_length, length, before, after, length_before, at = struct.unpack('>I2I4ddI4', cases, at)
+  local case_id = string.sub(cases, at, at + id_length - 1)
+  at = at + id_length
   if before ~= after then
-    move(ARGV[i], tonumber(before), tonumber(after))
+    move(case_id, a_time(before), a_time(after))
   end
-  store(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 4]))
+  store(case_id, string.sub(cases, at, at + length - 1), length_before)
+  at = at + length
 end
 local standing = redis.call('HINCRBY', META, 'standing', ARGV[6])
 redis.call('HSET', META, 'written', whole(redis_ms()))
