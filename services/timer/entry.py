@@ -11,7 +11,7 @@ from typing import cast
 
 import msgspec
 
-from services.timer.plan import OWN_END, Event, Identity, Moment, Plan
+from services.timer.plan import OWN_END, Event, Moment, Plan
 from shared.documents.fault import Grade
 
 GRADES: tuple[Grade, ...] = ("A", "B", "C", "D")
@@ -75,19 +75,20 @@ def pack(plan: Plan, places: Names, names: Names) -> bytes:
     base_ms = plan.written_ms
     if moments and moments[0].at_ms < base_ms:
         base_ms = moments[0].at_ms
-    strays: set[Identity] = set()
-    if fired:
-        strays = set(fired).difference(moment.identity for moment in moments)
-        base_ms = min(base_ms, *(version for _, _, version in strays)) if strays else base_ms
+    gone = set(fired)
+    if gone:
+        gone.difference_update([moment.identity for moment in moments])
+        base_ms = min([base_ms, *(version for _, _, version in gone)])
     pairs: list[int] = []
     for moment in moments:
         name = 2 * names[moment.clock, moment.share, moment.event]
-        pairs.append(name + 1 if fired and moment.identity in fired else name)
+        if fired and (moment.clock, moment.share, moment.version) in fired:
+            name += 1
+        pairs.append(name)
         pairs.append(moment.at_ms - base_ms)
-    for clock, share, version in fired if strays else ():
-        if (clock, share, version) in strays:
-            pairs.append(2 * names[clock, share, "due" if share == OWN_END else "warning"] + 1)
-            pairs.append(version - base_ms)
+    for clock, share, version in sorted(gone):
+        pairs.append(2 * names[clock, share, "due" if share == OWN_END else "warning"] + 1)
+        pairs.append(version - base_ms)
     form = GRADES.index(plan.grade)
     head = (
         len(moments),

@@ -52,16 +52,20 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
         """The moments that have not fired, by time."""
         if not self.fired:
             return self.moments
-        return tuple(moment for moment in self.moments if moment.identity not in self.fired)
+        fired = self.fired
+        return tuple(
+            [
+                moment
+                for moment in self.moments
+                if (moment.clock, moment.share, moment.version) not in fired
+            ]
+        )
 
-    def next_ms(self) -> int | None:
-        """When the first of them comes; None: all have fired."""
+    def outlook(self) -> tuple[int | None, int]:
+        """When the first of them comes (None: all have fired); how many clocks have not come to their end."""
         waiting = self.waiting()
-        return waiting[0].at_ms if waiting else None
-
-    def standing(self) -> int:
-        """How many of its clocks run and have not come to their own end."""
-        return [moment.share for moment in self.waiting()].count(OWN_END)
+        next_ms = waiting[0].at_ms if waiting else None
+        return next_ms, [moment.share for moment in waiting].count(OWN_END)
 
 
 _by_time = attrgetter("at_ms", "clock")

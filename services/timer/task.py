@@ -1,7 +1,7 @@
 """The owner of one shard: applies its case records and publishes its deadlines."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from aiokafka import TopicPartition
@@ -34,6 +34,8 @@ log = structlog.get_logger()
 # How much of the log is applied at a time, and how many cases are published in one transaction.
 APPLY_LIMIT = 2_000
 CLAIM_LIMIT = 1_024
+# Reading to the log's end that took no longer than this needs no second look at where it ends now.
+SHORT_S = 1.0
 
 
 class ShardTask:
@@ -69,7 +71,9 @@ class ShardTask:
         try:
             async with FencedProducer(self._kafka, transactional_id) as producer:
                 taken = await self._take_over(ownership)
-                async with Reader(self._kafka, {self._input: self._next_case}) as reader:
+                async with Reader(
+                    self._kafka, {self._input: self._next_case}, ask_ends=True
+                ) as reader:
                     await self._check_offset(taken, reader)
                     await self._read_cases_to_end(ownership, reader, producer)
                     await self._read_deadlines_to_end(ownership, taken.next_deadline)
@@ -108,7 +112,7 @@ class ShardTask:
         """
         if taken.next_case is None:
             return
-        end = await reader.end(self._input)
+        end = reader.ends_at_start[self._input]
         idle_ms = taken.now_ms - (taken.written_ms or taken.now_ms)
         if taken.next_case > end:
             reason = "but the log ends before"
@@ -126,29 +130,34 @@ class ShardTask:
         self, ownership: Ownership, reader: Reader, producer: FencedProducer
     ) -> None:
         """Apply all that the log holds, before the first claim: a stop may wait there."""
+        loop = asyncio.get_running_loop()
+        ends: Mapping[TopicPartition, int] | None = reader.ends_at_start
         while not ownership.ended:
-            async for records in reader.batches_to_end(APPLY_LIMIT):
+            began_s = loop.time()
+            async for records in reader.batches_to_end(APPLY_LIMIT, ends=ends):
                 await self._apply(ownership, producer, records, await reader.position(self._input))
                 if ownership.ended:
                     return
-            position = await reader.position(self._input)
-            await self._apply(ownership, producer, [], position)
-            if position >= await reader.end(self._input):  # none has come meanwhile
+            await self._apply(ownership, producer, [], await reader.position(self._input))
+            if (
+                loop.time() - began_s < SHORT_S
+            ):  # what has come meanwhile is read before the first claim
                 return
+            ends = None
 
     async def _read_deadlines_to_end(self, ownership: Ownership, start: int | None) -> None:
         """Acknowledge what a former owner has published and Redis does not know of: it fires no more.
 
         The former owner is fenced, so none is added meanwhile.
         """
-        async with Reader(self._kafka, {self._output: start}) as reader:
-            if start is not None and start > await reader.end(self._output):
+        async with Reader(self._kafka, {self._output: start}, ask_ends=True) as reader:
+            if start is not None and start > reader.ends_at_start[self._output]:
                 await self._store.start_over()
                 raise OwnershipError(
                     f"{self._output.topic}[{self._output.partition}] ends before {start}: it was made "
                     "anew; so is the shard"
                 )
-            async for records in reader.batches_to_end(APPLY_LIMIT):
+            async for records in reader.batches_to_end(APPLY_LIMIT, ends=reader.ends_at_start):
                 fired = [found for record in records if (found := read_fired(record.value))]
                 self._standing = await self._store.acknowledge(
                     fired, await reader.position(self._output)

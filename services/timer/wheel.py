@@ -169,10 +169,14 @@ class WheelStore:
         standing = 0
         cases: list[bytes] = []
         for case_id, plan, (before, bytes_before) in changed:
-            standing += (plan.standing() if plan else 0) - (before.standing() if before else 0)
+            came_ms, stood = before.outlook() if before else (None, 0)
+            comes_ms, stands = plan.outlook() if plan else (None, 0)
+            standing += stands - stood
             key = case_id.encode()
             entry = pack(plan, self._places, self._names) if plan else b""
-            head = _pack_head(len(key), len(entry), _next_ms(before), _next_ms(plan), bytes_before)
+            head = _pack_head(
+                len(key), len(entry), _or_nan(came_ms), _or_nan(comes_ms), bytes_before
+            )
             cases += (head, key, entry)
         places, names = self._places.fresh(), self._names.fresh()
         (total,) = await _WRITE.run(
@@ -202,10 +206,8 @@ def _with_length(case_id: str) -> bytes:
     return len(key).to_bytes(2, "big") + key
 
 
-def _next_ms(plan: Plan | None) -> float:
-    """NaN: nothing comes."""
-    at_ms = None if plan is None else plan.next_ms()
-    return nan if at_ms is None else at_ms
+def _or_nan(number: int | None) -> float:
+    return nan if number is None else number
 
 
 def _or_none(number: int | None) -> int | str:

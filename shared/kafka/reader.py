@@ -31,10 +31,21 @@ class Reader:
     Only committed records are seen. Raises ReadError when Kafka cannot be reached.
     """
 
-    def __init__(self, kafka: str, offsets: Mapping[TopicPartition, int | None]) -> None:
+    def __init__(
+        self,
+        kafka: str,
+        offsets: Mapping[TopicPartition, int | None],
+        *,
+        ask_ends: bool = False,
+    ) -> None:
+        """`ask_ends`: find out `ends_at_start`."""
         self._client: AIOKafkaConsumer = make_reader(kafka)
         self._offsets = dict(offsets)
         self._started_ms = now_ms()
+        self._ask_ends = ask_ends
+        self.ends_at_start: Mapping[TopicPartition, int] = {}
+        """Where the partitions ended before the first record was asked for. To ask later takes up to 0.5 s:
+        the broker answers in order, and lets a request wait for which there is nothing."""
         self._heard_ms: dict[TopicPartition, int] = {}
         self._heard_before_ms: dict[TopicPartition, int] = {}
 
@@ -92,10 +103,6 @@ class Reader:
             return None
         return self._heard_before_ms.get(partition)
 
-    async def end(self, partition: TopicPartition) -> int:
-        """Where the log ends now."""
-        return (await self._ends([partition]))[partition]
-
     async def _ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         try:
             ends = await within(ANSWER_TIMEOUT_S, self._client.end_offsets([*partitions]))
@@ -109,12 +116,15 @@ class Reader:
         except (KafkaError, TimeoutError) as error:
             raise ReadError(f"the log's start cannot be read: {error!r}") from error
 
-    async def batches_to_end(self, max_records: int = 5_000) -> AsyncIterator[list[Record]]:
-        """Every record up to the end that the partitions have now, and maybe some that come meanwhile.
+    async def batches_to_end(
+        self, max_records: int = 5_000, *, ends: Mapping[TopicPartition, int] | None = None
+    ) -> AsyncIterator[list[Record]]:
+        """Every record up to `ends`, or to the end that the partitions have now, and maybe some more.
 
         A batch may be empty, so that the caller can look whether it is still to go on.
         """
-        ends = await self._ends(self._offsets)
+        if ends is None:
+            ends = await self._ends(self._offsets)
         while any([await self.position(partition) < end for partition, end in ends.items()]):
             yield await self.read(timeout_ms=200, max_records=max_records)
 
@@ -126,6 +136,8 @@ class Reader:
 
     async def _start(self) -> None:
         await self._client.start()
+        if self._ask_ends:
+            self.ends_at_start = await self._client.end_offsets([*self._offsets])
         self._client.assign(list(self._offsets))
         for partition, offset in self._offsets.items():
             if offset is None:

@@ -20,6 +20,7 @@ from tests.bench import (
     bench_redis,
     bench_standing,
     bench_timer,
+    bench_wheel,
 )
 from tests.bench.frame import Bench, CannotMeasure, Run, measure
 from tests.bench.machine import read_machine
@@ -34,6 +35,7 @@ BENCHES: dict[str, Bench] = {
         bench_standing,
         bench_quiet,
         bench_timer,
+        bench_wheel,
         bench_kafka,
         bench_redis,
     )

@@ -239,7 +239,7 @@ async def test_an_emptied_redis_is_built_anew_from_the_log(
     await store.take_over()
     found = await store.peek()
     assert found is not None
-    assert found[1].next_ms() == far_ms
+    assert found[1].outlook() == (far_ms, 1)
 
 
 async def test_what_fired_before_redis_was_emptied_does_not_fire_again(
