@@ -12,7 +12,7 @@ from services.ingest.reports import Arrival, read_arrival
 from shared.documents.dead_letter import DeadLetter
 from shared.documents.fault import Fault
 from shared.times import to_rfc3339
-from tests.unit.alarms import CATALOGUE, HOLDS_MS, NOON_MS, Desk
+from tests.unit.alarms import CATALOGUE, HOLDS_MS, NOON_MS, Desk, fact
 
 # Each is told at once: without on-delay, and cleared without off-delay.
 A_CODE = "foxbms2:DIAG_ID_SYSTEM_MONITORING"
@@ -40,6 +40,10 @@ class Story:
         read = list(read_arrival(arrival, CATALOGUE))
         self.refused += [record.reason for record in read if isinstance(record, DeadLetter)]
         return self.desk.hear(*(record for record in read if not isinstance(record, DeadLetter)))
+
+    def learn(self, revision: int, **record: Any) -> list[Fault]:
+        """Dispatch tells what the EMU is by now; what is published for it."""
+        return self.desk.hear(fact(revision, receipt_ms=self._now_ms, **record))
 
     def wait(self, seconds: float) -> list[Fault]:
         """What is published as time goes on, though nothing is said."""
@@ -165,6 +169,23 @@ def test_restart_with_10_000_open_faults() -> None:
     for emu in range(10):
         codes = [f"unknown.{n}" for n in range(1_000)]
         assert story.send(listed(*codes, emu_id=f"e{emu}")) == []
+
+
+def test_commissioning_site() -> None:
+    """Recorded and held back, but for hazards; what stands when it goes into service has clocks from then."""
+    story = Story()
+    story.learn(1, state="commissioning")
+    faults = [*story.send(raised(B_CODE), raised(HAZARD), raised(C_CODE)), *story.wait(60)]
+    assert {fault.emu_state for fault in faults} == {"commissioning"}
+    assert told(story.send(cleared(C_CODE))) == [("cleared", C_CODE)]
+    story.wait(3_600)
+    put = {fault.code: fault for fault in story.learn(2, state="in_service")}
+    assert {code: fault.change for code, fault in put.items()} == {
+        B_CODE: "released",
+        HAZARD: "repeated",
+    }
+    assert put[B_CODE].clocks_from == to_rfc3339(NOON_MS + 3_660_000)
+    assert put[HAZARD].clocks_from == put[HAZARD].opened_at
 
 
 def test_unknown_code_flood() -> None:
