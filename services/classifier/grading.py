@@ -58,12 +58,12 @@ def raises_of(condition: Condition) -> tuple[int, ...]:
     """When it was told as risen, oldest first, as far back as the rule on repeats needs."""
     if condition.marks is not None and condition.marks.raises:
         return condition.marks.raises
-    return (condition.opened_at_ms,) if condition.revision else ()
+    return (condition.began_ms,) if condition.revision else ()
 
 
 def recall_raises(condition: Condition, earlier: tuple[int, ...], rules: Rules) -> Condition:
     """A new condition with the raises of its earlier faults that may still count."""
-    since_ms = condition.opened_at_ms - rules.repeats_ms
+    since_ms = condition.began_ms - rules.repeats_ms
     raises = tuple(at_ms for at_ms in earlier if at_ms >= since_ms)
     return _with_raises(condition, raises) if raises else condition
 

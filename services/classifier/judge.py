@@ -3,23 +3,23 @@
 from collections.abc import Iterator, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
+from services.classifier.backlog import end_backlog, mark_live, note_past, say_past
 from services.classifier.grading import is_graver
 from services.classifier.life import (
     Earlier,
-    clear,
     confirm,
     count_late,
-    detach,
     fall,
     go_on,
-    regrade_by,
     rise,
 )
 from services.classifier.numbers import count_on
 from services.classifier.order import (
     is_counted,
     is_late,
+    is_past,
     is_redelivered,
     remember_report,
     remember_source,
@@ -27,9 +27,10 @@ from services.classifier.order import (
 )
 from services.classifier.revisions import Told, Turn, close
 from services.classifier.rules import Rules
+from services.classifier.rulings import clear, detach, regrade_by
 from services.classifier.scope import is_spoken_of, names_spoken_of
 from services.classifier.state import Condition, ConditionKey, ConditionName, Emu, Facts
-from shared.documents.internal import Active, Edge, Ruling, Snapshot
+from shared.documents.internal import Active, Edge, InternalRecord, Ruling, Snapshot
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -68,6 +69,7 @@ def judge_edge(
     """One raise or clear; `condition` is what is known of it (None: nothing)."""
     if is_redelivered(emu, edge.source):
         return Outcome("redelivered")
+    late = False
     if edge.seq is not None:
         emu, edge = count_on(emu, edge)
     heard = remember_source(emu, edge.source, edge.receipt_ms)
@@ -75,8 +77,18 @@ def judge_edge(
         if is_counted(emu, edge):
             return Outcome("duplicate", heard)
         heard = remember_report(heard, edge)
-        if is_late(emu, condition, (edge.component, edge.code), edge):
-            return _sum_up(heard, count_late(condition, edge, now_ms, rules))
+        late = is_late(emu, condition, (edge.component, edge.code), edge)
+    past = is_past(edge)
+    if past:
+        heard = note_past(heard, edge.receipt_ms, now_ms)
+    if late:
+        return _sum_up(heard, count_late(condition, edge, now_ms, rules))
+    if past:
+        snapshot_ms = emu.snapshot_ms
+        turn = say_past(condition, edge, now_ms, rules, snapshot_ms=snapshot_ms, earlier=earlier)
+        return _sum_up(heard, turn)
+    if condition is not None and condition.marks is not None:
+        condition = mark_live(condition)
     if edge.raised:
         return _sum_up(heard, rise(condition, edge, now_ms, rules, earlier))
     return _sum_up(heard, fall(condition, edge, now_ms, rules))
@@ -103,6 +115,11 @@ def judge_snapshot(
     if is_counted(emu, snapshot):
         return Outcome("duplicate", heard)
     heard = remember_spoken(remember_report(heard, snapshot), snapshot)
+    past = is_past(snapshot)
+    if past:
+        heard = note_past(heard, snapshot.receipt_ms, now_ms)
+    else:
+        heard = replace(heard, snapshot_ms=max(heard.snapshot_ms, snapshot.receipt_ms))
     changed: dict[ConditionName, Condition] = {}
     told: list[Told] = []
     late, too_short = False, 0
@@ -112,18 +129,38 @@ def judge_snapshot(
         if is_late(emu, condition, name, edge):
             late = True
             continue
-        if not edge.raised:
-            turn = fall(condition, edge, now_ms, rules)
-        elif condition is not None and condition.is_raised:
-            turn = confirm(condition, edge, now_ms, rules)
-        else:
-            turn = rise(condition, edge, now_ms, rules, earlier)
+        snapshot_ms = emu.snapshot_ms if past else None
+        turn = _compare(condition, edge, now_ms, rules, snapshot_ms=snapshot_ms, earlier=earlier)
         if turn.condition is not None:
             changed[name] = turn.condition
         too_short += turn.verdict == "too_short"
         told += turn.told
     verdict = "changed" if told else "late" if late else "nothing"
     return Outcome(verdict, heard, tuple(changed.values()), tuple(told), too_short=too_short)
+
+
+def _compare(
+    condition: Condition | None,
+    edge: Edge,
+    now_ms: int,
+    rules: Rules,
+    *,
+    snapshot_ms: int | None,
+    earlier: Earlier,
+) -> Turn:
+    """What a snapshot says of one condition; `snapshot_ms` as say_past has it, None: it is of now."""
+    if snapshot_ms is not None:
+        return say_past(
+            condition, edge, now_ms, rules,
+            snapshot_ms=snapshot_ms, earlier=earlier, counts=False,
+        )  # fmt: skip
+    if condition is not None:
+        condition = mark_live(condition)
+    if not edge.raised:
+        return fall(condition, edge, now_ms, rules)
+    if condition is not None and condition.is_raised:
+        return confirm(condition, edge, now_ms, rules)
+    return rise(condition, edge, now_ms, rules, earlier)
 
 
 def judge_ruling(
@@ -143,6 +180,26 @@ def judge_ruling(
         case "detach":
             turn = detach(condition, ruling.receipt_ms, now_ms, rules)
     return _sum_up(heard, turn)
+
+
+def end_of_backlog(
+    emu: Emu, conditions: Mapping[ConditionName, Condition], now_ms: int, rules: Rules
+) -> Outcome:
+    """The EMU tells of the present again, or has for long enough told of nothing else but the past."""
+    turns = tuple(end_backlog(conditions.values(), now_ms, rules))
+    return Outcome(
+        "backlog_ended",
+        replace(emu, backlog=None),
+        tuple(turn.condition for turn in turns if turn.condition is not None),
+        tuple(told for turn in turns for told in turn.told),
+    )
+
+
+def ends_backlog(emu: Emu, record: InternalRecord) -> bool:
+    """Whether it is a report of the present that was not heard before."""
+    if emu.backlog is None or not isinstance(record, Edge | Snapshot) or is_past(record):
+        return False
+    return not is_redelivered(emu, record.source) and not is_counted(*count_on(emu, record))
 
 
 def wake(condition: Condition, now_ms: int, rules: Rules) -> Outcome:

@@ -16,7 +16,6 @@ from services.classifier.grading import (
     age,
     expect_raise,
     is_graver,
-    obey,
     raises_of,
     recall_raises,
     regrade,
@@ -33,15 +32,9 @@ from services.classifier.revisions import (
     tell_risen,
 )
 from services.classifier.rules import CHATTER_CHANGES, Rules
-from services.classifier.state import (
-    NO_MARKS,
-    REOPEN_WINDOW_MS,
-    Condition,
-    ConditionKey,
-    with_marks,
-)
+from services.classifier.state import REOPEN_WINDOW_MS, Condition, ConditionKey
 from shared.catalogue import Row
-from shared.documents.internal import Edge, Ruling
+from shared.documents.internal import Edge
 from shared.times import MINUTE_MS
 
 # A repeat after this much silence is news, and told at once.
@@ -60,17 +53,17 @@ def rise(
         raises = earlier((edge.emu_id, edge.component, edge.code))
         return _begin(edge, raises, now_ms, rules)
     if condition.is_raised:
-        return _tell_repeat(_count(condition, edge), condition, edge, now_ms, rules)
+        return _tell_repeat(count(condition, edge), condition, edge, now_ms, rules)
     settled = _settle(condition, edge.receipt_ms, now_ms, rules)
     known = settled.condition
     if known is None:
         turn = _begin(edge, raises_of(settled.told[-1][1]), now_ms, rules)
     else:
-        back = _come_back(known, edge)
+        back = come_back(known, edge)
         if known.stands:
             turn = _tell_repeat(back, known, edge, now_ms, rules)
         else:
-            turn = _tell_or_hold(regrade(back, edge.level, rules.catalogue), now_ms, rules)
+            turn = tell_or_hold(regrade(back, edge.level, rules.catalogue), now_ms, rules)
     return replace(turn, told=settled.told + turn.told)
 
 
@@ -89,35 +82,6 @@ def fall(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> 
     return _go(condition, edge, now_ms, rules)
 
 
-def clear(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:
-    """A person says that it has gone: at once, whatever it waits for."""
-    if condition.stands:
-        return tell_gone(condition, receipt_ms, now_ms, rules)
-    return Turn("nothing", replace(condition, ripe_at_ms=None))
-
-
-def regrade_by(condition: Condition, ruling: Ruling, now_ms: int, rules: Rules) -> Turn:
-    """A person says how grave it is. Raises ValueError where the ruling says no grade."""
-    ruled = obey(condition, ruling, rules.catalogue)
-    if ruled is None:
-        return Turn("hazard_not_lowered")
-    if condition.revision:
-        return publish("regraded", ruled, now_ms, rules)
-    return _tell_graver(ruled, now_ms, rules)
-
-
-def detach(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) -> Turn:
-    """A person says that it stands for itself, which holds as long as its fault lives."""
-    marks = condition.marks or NO_MARKS
-    free = replace(marks, cause_id=None, rule=None, detached=True)
-    if marks.cause_id is None:
-        return Turn("nothing", with_marks(condition, free))
-    condition = with_marks(condition, replace(free, clocks_from_ms=receipt_ms))
-    if not condition.revision:
-        return Turn("nothing", condition)
-    return publish("detached", condition, now_ms, rules)
-
-
 def confirm(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     """A snapshot says that it still stands: news only where its level makes it graver."""
     if not is_graver(condition, edge.level, rules.catalogue):
@@ -128,7 +92,7 @@ def confirm(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn
         boot=edge.boot,
         seq=edge.seq,
     )
-    return _tell_graver(regrade(condition, edge.level, rules.catalogue), now_ms, rules)
+    return tell_graver(regrade(condition, edge.level, rules.catalogue), now_ms, rules)
 
 
 def count_late(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
@@ -148,11 +112,15 @@ def count_late(condition: Condition | None, edge: Edge, now_ms: int, rules: Rule
         return tell_gone(past, edge.receipt_ms, now_ms, rules)
     if not condition.stands:
         return Turn("late")
-    condition = replace(condition, count=condition.count + 1)
-    if condition.publish_at_ms is None and condition.ripe_at_ms is None:
-        due_ms = max(now_ms, condition.published_ms + TRAILING_MS[condition.ladder])
-        condition = replace(condition, publish_at_ms=due_ms)
-    return Turn("late", condition)
+    return Turn("late", tell_later(replace(condition, count=condition.count + 1), now_ms))
+
+
+def tell_later(condition: Condition, now_ms: int) -> Condition:
+    """What has changed is told with a trailing revision, if nothing else is told before."""
+    if not condition.stands or condition.ripe_at_ms or condition.publish_at_ms:
+        return condition
+    due_ms = condition.published_ms + TRAILING_MS[condition.ladder]
+    return replace(condition, publish_at_ms=max(now_ms, due_ms))
 
 
 def go_on(condition: Condition, now_ms: int, rules: Rules) -> Turn:
@@ -173,10 +141,10 @@ def _begin(edge: Edge, earlier: tuple[int, ...], now_ms: int, rules: Rules) -> T
     if earlier:
         condition = recall_raises(condition, earlier, rules)
         condition = expect_raise(condition, rules)
-    return _tell_or_hold(condition, now_ms, rules)
+    return tell_or_hold(condition, now_ms, rules)
 
 
-def _tell_or_hold(condition: Condition, now_ms: int, rules: Rules) -> Turn:
+def tell_or_hold(condition: Condition, now_ms: int, rules: Rules) -> Turn:
     """A new raise: told at once, or when its hold and its on-delay are over."""
     row = rules.catalogue.look_up(condition.code, condition.level)
     on_ms = rules.on_delay(row)
@@ -194,7 +162,7 @@ def _tell_repeat(
 ) -> Turn:
     """A raise of what stands, counted already."""
     if is_graver(condition, edge.level, rules.catalogue):
-        return _tell_graver(regrade(condition, edge.level, rules.catalogue), now_ms, rules)
+        return tell_graver(regrade(condition, edge.level, rules.catalogue), now_ms, rules)
     if condition.ripe_at_ms is not None:
         return Turn("repeat", condition)
     if edge.receipt_ms - before.last_at_ms >= QUIET_MS:
@@ -205,7 +173,7 @@ def _tell_repeat(
     return Turn("repeat", condition)
 
 
-def _tell_graver(condition: Condition, now_ms: int, rules: Rules) -> Turn:
+def tell_graver(condition: Condition, now_ms: int, rules: Rules) -> Turn:
     """It has a new grade: told at once, or by the shorter hold of that grade."""
     if condition.ripe_at_ms is None:
         return publish("regraded", condition, now_ms, rules)
@@ -272,7 +240,7 @@ def _finish_leaving(condition: Condition, now_ms: int, rules: Rules) -> Turn:
     return tell_gone(condition, condition.changes[-1], now_ms, rules, off_delay_ms=delay_ms)
 
 
-def _count(condition: Condition, edge: Edge) -> Condition:
+def count(condition: Condition, edge: Edge) -> Condition:
     return replace(
         condition,
         count=condition.count + 1,
@@ -284,7 +252,7 @@ def _count(condition: Condition, edge: Edge) -> Condition:
     )
 
 
-def _come_back(condition: Condition, edge: Edge) -> Condition:
+def come_back(condition: Condition, edge: Edge) -> Condition:
     """Counted as a raise and as a flap."""
     return replace(
         condition,

@@ -69,4 +69,4 @@ def silent_emus(emus: Mapping[str, Emu], now_ms: int) -> Iterator[str]:
 
 def _is_watched(emu: Emu) -> bool:
     """Whether more is known of it than what was heard."""
-    return replace(emu, sources=(), boots=(), spoken=(), heard_ms=0) != Emu()
+    return replace(emu, sources=(), boots=(), spoken=(), heard_ms=0, snapshot_ms=0) != Emu()

@@ -9,16 +9,14 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from services.classifier.order import is_past
 from services.classifier.state import Boot, Emu
 from shared.documents.internal import Edge, Snapshot
-from shared.times import MINUTE_MS
 
 # Sparkplug's counter has 8 bits; the others are those of registers.
 RANGES = (2**8, 2**16, 2**32)
-# What happened longer before its receipt is backlog: it comes late, and says nothing of the counter.
-BACKLOG_MS = 10 * MINUTE_MS
 
-Report = TypeVar("Report", Edge, Snapshot)
+Report = TypeVar("Report", bound=Edge | Snapshot)
 
 
 def count_on(emu: Emu, report: Report) -> tuple[Emu, Report]:
@@ -57,6 +55,6 @@ def _find_range(newest: int, seq: int, report: Edge | Snapshot) -> int:
 
     Half a range is more than live reports overtake each other by.
     """
-    if report.historical or report.receipt_ms - report.at_ms > BACKLOG_MS:
+    if is_past(report):  # it comes late, and says nothing of the counter
         return 0
     return next((one for one in RANGES if one * 3 // 4 <= newest < one and seq < one // 4), 0)

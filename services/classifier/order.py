@@ -9,7 +9,7 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from services.classifier.scope import names_over, names_spoken_of
-from services.classifier.state import Boot, Condition, ConditionName, Emu, Interval, Spoken
+from services.classifier.state import OLD_MS, Boot, Condition, ConditionName, Emu, Interval, Spoken
 from shared.documents.internal import Edge, Snapshot, Source
 
 # A boot older than the last few is not expected back; forgetting one only makes its late reports count.
@@ -19,6 +19,11 @@ MAX_BOOTS = 4
 MAX_INTERVALS = 32
 # The names of one report of 1,000 registers. What is forgotten past them may be spoken of by a late snapshot.
 MAX_NAMES = 2_000
+
+
+def is_past(report: Edge | Snapshot) -> bool:
+    """Whether it comes in a backlog. A time that is not trusted is that of the receipt."""
+    return report.historical or report.receipt_ms - report.at_ms > OLD_MS
 
 
 def is_redelivered(emu: Emu, source: Source) -> bool:

@@ -16,7 +16,15 @@ from services.classifier.conditions import ChangedConditions, Conditions
 from services.classifier.facts import judge_fact
 from services.classifier.fault import make_fault
 from services.classifier.grading import ages_at
-from services.classifier.judge import Outcome, judge_edge, judge_ruling, judge_snapshot, wake
+from services.classifier.judge import (
+    Outcome,
+    end_of_backlog,
+    ends_backlog,
+    judge_edge,
+    judge_ruling,
+    judge_snapshot,
+    wake,
+)
 from services.classifier.lifetime import (
     MAX_FORGOTTEN,
     SWEEP_MS,
@@ -33,6 +41,7 @@ from services.classifier.state import (
     NO_FACTS,
     Condition,
     ConditionKey,
+    ConditionName,
     Emu,
     Facts,
     Meta,
@@ -65,6 +74,8 @@ URGENT_GRADES = ("A", "B")
 MAX_STALE_WAKE_UPS = 10_000
 # These are told late on purpose: nobody waits for them.
 UNHURRIED = ("repeated", "closed")
+# In place of a condition's name: a wake-up of its EMU. No identifier is empty.
+_EMU: ConditionName = ("", "")
 # These tell a grade that nobody knew.
 GRADED = ("opened", "reopened", "regraded")
 
@@ -104,6 +115,8 @@ class Partition:
         self.sweep_at_ms = 0
         """When EMUs that say nothing more are looked for."""
         self._wake_ups: list[WakeUp] = []
+        self._backlogs: set[str] = set()
+        """EMUs that are among the wake-ups."""
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take one changelog record in; call `restored` after the last."""
@@ -214,6 +227,12 @@ class Partition:
         """How many are listed, those that no longer hold included."""
         return len(self._wake_ups)
 
+    def wake_emu_at(self, emu_id: str, at_ms: int) -> None:
+        """Look at its backlog then; it is listed once, and again when it is looked at too early."""
+        if emu_id not in self._backlogs:
+            self._backlogs.add(emu_id)
+            heapq.heappush(self._wake_ups, (at_ms, emu_id, *_EMU))
+
     def wake_at(self, condition: Condition) -> None:
         """Remember when the condition is to be woken; an entry that no longer holds is passed over."""
         if condition.wake_at_ms is not None:
@@ -227,6 +246,10 @@ class Partition:
             if condition.wake_at_ms is not None
         ]
         heapq.heapify(self._wake_ups)
+        self._backlogs.clear()
+        for emu_id, emu in self.emus.items():
+            if emu.backlog is not None:
+                self.wake_emu_at(emu_id, emu.backlog.ends_at_ms)
 
     def is_wake_up_due(self, now_ms: int) -> bool:
         """Whether there is one by then."""
@@ -234,7 +257,10 @@ class Partition:
 
     def next_wake_up(self) -> WakeUp:
         """The first wake-up, its time and whose; taken off the list."""
-        return heapq.heappop(self._wake_ups)
+        wake_up = heapq.heappop(self._wake_ups)
+        if wake_up[2:] == _EMU:
+            self._backlogs.discard(wake_up[1])
+        return wake_up
 
 
 class Batch:
@@ -335,6 +361,9 @@ class Batch:
         yield META_KEY, encode(self.meta)
 
     def _wake(self, due_ms: int, *key: *ConditionKey) -> None:
+        if key[1:] == _EMU:
+            self._wake_emu(due_ms, key[0])
+            return
         condition = self.conditions.get(key)
         if condition is None or condition.wake_at_ms != due_ms:
             return  # it was cleared, woken or told meanwhile; its new wake-up is listed itself
@@ -362,9 +391,26 @@ class Batch:
         """Whether nothing of it stands, and it has not spoken just now."""
         return emu_id not in self.emus and not self.conditions.of(emu_id)
 
+    def _wake_emu(self, due_ms: int, emu_id: str) -> None:
+        backlog = self._emu(emu_id).backlog
+        if backlog is None:
+            return
+        if backlog.ends_at_ms > due_ms:
+            self._partition.wake_emu_at(emu_id, backlog.ends_at_ms)
+            return
+        self._move_time(due_ms)
+        self._end_backlog(emu_id)
+
+    def _end_backlog(self, emu_id: str) -> None:
+        emu, conditions = self._emu(emu_id), self.conditions.of(emu_id)
+        self._take(emu_id, end_of_backlog(emu, conditions, self.meta.now_ms, self._rules))
+
     def _judge(self, record: InternalRecord) -> Outcome:
         now_ms, rules = self.meta.now_ms, self._rules
         emu = self._emu(record.emu_id)
+        if ends_backlog(emu, record):
+            self._end_backlog(record.emu_id)
+            emu = self._emu(record.emu_id)
         match record:
             case Edge():
                 condition = self.conditions.get((record.emu_id, record.component, record.code))
@@ -400,6 +446,8 @@ class Batch:
             self.facts[emu_id] = outcome.facts
         if outcome.emu is not None:
             self.emus[emu_id] = outcome.emu
+            if outcome.emu.backlog is not None:
+                self._partition.wake_emu_at(emu_id, outcome.emu.backlog.ends_at_ms)
         self.verdicts[outcome.verdict] += 1
         self.too_short += outcome.too_short
         for condition in outcome.conditions:

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from services.classifier.grading import age, count_raise, keep
 from services.classifier.rules import Rules
-from services.classifier.state import REOPEN_WINDOW_MS, Condition, share
+from services.classifier.state import REOPEN_WINDOW_MS, Condition, share, with_marks
 from shared.catalogue import Catalogue
 from shared.documents.fault import FaultChange
 from shared.documents.ids import make_id
@@ -89,7 +89,7 @@ def make_revision(condition: Condition, now_ms: int, catalogue: Catalogue) -> Co
 def tell_risen(condition: Condition, now_ms: int, rules: Rules) -> Turn:
     """Its raise has waited long enough, or had nothing to wait for."""
     change: FaultChange = "reopened" if condition.revision else "opened"
-    condition = count_raise(condition, rules)
+    condition = out_of_backlog(count_raise(condition, rules), now_ms)
     if condition.ages_at_ms is not None and condition.ages_at_ms <= now_ms:
         condition = age(condition, rules)
     condition = replace(condition, cleared_at_ms=None, closes_at_ms=None, ripe_at_ms=None, ladder=0)
@@ -111,6 +111,8 @@ def set_gone(condition: Condition, gone_ms: int, now_ms: int) -> Condition:
     cleared_at_ms = max(gone_ms, condition.opened_at_ms)
     # The task's time may be ahead of this input: catching up after an outage must not shorten the window.
     closes_at_ms = max(cleared_at_ms, now_ms) + REOPEN_WINDOW_MS
+    if condition.marks is not None and condition.marks.untold:
+        condition = with_marks(condition, replace(condition.marks, untold=False))
     return replace(
         condition,
         cleared_at_ms=cleared_at_ms,
@@ -118,6 +120,16 @@ def set_gone(condition: Condition, gone_ms: int, now_ms: int) -> Condition:
         ripe_at_ms=None,
         clears_at_ms=None,
     )
+
+
+def out_of_backlog(condition: Condition, now_ms: int) -> Condition:
+    """What was kept back until now; the clocks of a fault that nobody knew of run from now."""
+    marks = condition.marks
+    if marks is None or not marks.untold:
+        return condition
+    if not condition.revision:
+        marks = replace(marks, clocks_from_ms=max(now_ms, condition.opened_at_ms))
+    return with_marks(condition, replace(marks, untold=False))
 
 
 def tell_repeats(condition: Condition, now_ms: int, rules: Rules) -> Turn:

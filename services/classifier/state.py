@@ -26,6 +26,12 @@ MAX_UNITS = 200
 
 REOPEN_WINDOW_MS = 15 * MINUTE_MS
 
+# A report that speaks of a time so long before its receipt is history: it comes in a backlog.
+OLD_MS = 10 * MINUTE_MS
+# A backlog has ended after so much quiet, and is looked at as if it had after so long.
+BACKLOG_QUIET_MS = MINUTE_MS
+BACKLOG_LIMIT_MS = 5 * MINUTE_MS
+
 ConditionKey = tuple[str, str, str]
 """(emu_id, component, code): what names a condition."""
 ConditionName = tuple[str, str]
@@ -54,6 +60,18 @@ class Spoken(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """As order.number_of has them, ascending."""
 
 
+class Backlog(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """An EMU tells of the past: when its first and its newest word of that came, by the task's time."""
+
+    since_ms: int
+    last_ms: int
+
+    @property
+    def ends_at_ms(self) -> int:
+        """When it has ended, if nothing more comes."""
+        return min(self.last_ms + BACKLOG_QUIET_MS, self.since_ms + BACKLOG_LIMIT_MS)
+
+
 class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What was heard from one EMU: the newest source of each input, its boots, oldest first, and what its
     numbered snapshots spoke of, in the order of their coming.
@@ -64,6 +82,10 @@ class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
     spoken: tuple[Spoken, ...] = ()
     heard_ms: int = 0
     """Receipt of what was heard last; 0: written before this was kept."""
+    backlog: Backlog | None = None
+    """None: it tells of the present."""
+    snapshot_ms: int = 0
+    """Receipt of its newest live snapshot."""
 
 
 class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -128,6 +150,10 @@ class Marks(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The one that attached it."""
     detached: bool = False
     """A person has said that it stands for itself: it is not attached again while its fault lives."""
+    past: bool = False
+    """The newest word on it came in a backlog."""
+    untold: bool = False
+    """What the backlog made of it is told when that ends, or earlier where it is a hazard."""
 
 
 NO_MARKS = Marks()
@@ -176,7 +202,9 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     clears_at_ms: int | None = None
     """When it is cleared, if it stays away until then; None: it is not leaving."""
     changes: tuple[int, ...] = ()
-    """Receipts of its newest changes between standing and gone, in their order, at most three."""
+    """Receipts of its newest changes between standing and gone, in their order, at most three; of those in a
+    backlog the device's times.
+    """
     kind: str | None = None
     """The one it was told with; None: remembered before this was kept."""
     hazard: bool = False
@@ -218,8 +246,14 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
 
     @property
     def risen_at_ms(self) -> int:
-        """Receipt of the raise that is told, or waits to be: for a fault nobody knows of, its first."""
-        return self.changes[-1] if self.revision else self.opened_at_ms
+        """When it rose, as told or about to be told: for a fault nobody knows of, its first raise."""
+        return self.changes[-1] if self.revision else self.began_ms
+
+    @property
+    def began_ms(self) -> int:
+        """Receipt of the first raise; what came much too late began when its device says."""
+        late = self.opened_at_ms - self.raised_at_ms > OLD_MS
+        return self.raised_at_ms if late else self.opened_at_ms
 
     @property
     def is_over(self) -> bool:
@@ -229,6 +263,8 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
     @property
     def wake_at_ms(self) -> int | None:
         """When something happens to it by itself; None: never."""
+        if self.marks is not None and self.marks.untold:
+            return self.ripe_at_ms if self.hazard else None
         if self.cleared_at_ms is not None:
             return self.closes_at_ms if self.ripe_at_ms is None else self.ripe_at_ms
         ages_at_ms = self.ages_at_ms if self.revision else None

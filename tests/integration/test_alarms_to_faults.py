@@ -26,7 +26,7 @@ from shared.failures import MOST_IN_WINDOW
 from shared.kafka.partition import partition_of
 from shared.kafka.topics import Topics, apply_topics
 from shared.policy import load_policy
-from shared.times import DAY_MS, from_rfc3339, now_ms
+from shared.times import DAY_MS, from_rfc3339, now_ms, to_rfc3339
 from tests.at_once import rules_at_once
 from tests.conditions import until
 from tests.integration.services import running
@@ -86,7 +86,7 @@ def report(number: int = 1, **fields: object) -> dict[str, object]:
         "site_id": f"site-{number}",
         "code": "sunspec:203.Evt.2",
         "state": "raised",
-        "at": "2026-11-22T10:00:00.000Z",
+        "at": to_rfc3339(now_ms()),
         **fields,
     }
 
@@ -162,7 +162,7 @@ async def test_bad_reports_are_dead_letters_and_the_stream_goes_on(stage: Stage)
 def all_bits(registers: int, emu: int) -> dict[str, object]:
     """A report of registers with all 64 bits set, of which the catalogue has none."""
     said = [{"model": "m", "point": f"{n:x}", "bits": 2**64 - 1} for n in range(registers)]
-    reported = {"emu_id": f"emu-{emu}", "site_id": "site-1", "at": "2026-11-22T10:00:00.000Z"}
+    reported = {"emu_id": f"emu-{emu}", "site_id": "site-1", "at": to_rfc3339(now_ms())}
     return {**reported, "type": "registers", "registers": said}
 
 
@@ -384,7 +384,7 @@ def words(alrm: int, error: int, **fields: object) -> dict[str, object]:
         "type": "registers",
         "emu_id": "emu-r",
         "site_id": "site-r",
-        "at": "2026-11-22T10:00:00.000Z",
+        "at": to_rfc3339(now_ms()),
         "registers": [
             {"model": 701, "point": "Alrm", "component": "pcs-1", "bits": alrm},
             {"model": "victron:battery", "point": "ErrorCode", "bits": error},

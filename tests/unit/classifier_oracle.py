@@ -5,7 +5,7 @@ it looks at every condition before every record.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from shared.catalogue import Catalogue, Row
@@ -62,10 +62,18 @@ class Life:
     firmware: str | None = None
     kind: str = ""
     hazard: bool = False
+    clocks: int | None = None
+    """From when they run, if not from its opening."""
     told: int = 0
     wait: int = 0
     changed: list[int] = field(default_factory=list[int])
     """Receipts of all changes between standing and gone."""
+    past: bool = False
+    """Whether the newest word on it told of the past."""
+    untold: bool = False
+    """Whether nobody is told yet what a backlog has made of it."""
+    gone: int | None = None
+    """Receipt of the word of the backlog by which it has gone."""
     waiting_raise: int | None = None
     """When the raise that nobody has been told of becomes a fault, or its fault is reopened."""
     waiting_clear: int | None = None
@@ -75,6 +83,9 @@ class Life:
 
     def due(self) -> tuple[int, str] | None:
         """When something happens without a word, and what: where several are due, in this order."""
+        if self.untold:  # only a hazard does not wait for the end of the backlog
+            due = self.waiting_raise if self.hazard else None
+            return None if due is None else (due, "raise")
         times = [
             (self.waiting_raise, "raise"),
             (self.waiting_clear, "clear"),
@@ -84,6 +95,11 @@ class Life:
         ]
         known = [(time, what) for time, what in times if time is not None]
         return min(known, key=lambda one: one[0], default=None)
+
+    def begun(self) -> int:
+        """When it first rose: of what came more than ten minutes late, by its device."""
+        late = self.first.receipt - self.first.at > 10 * MINUTE
+        return self.first.at if late else self.first.receipt
 
     def too_old_at(self) -> int | None:
         """When it has been open for too long for a D that nobody has thought about."""
@@ -119,6 +135,10 @@ class Oracle:
     places: set[tuple[str, Place]] = field(default_factory=set[tuple[str, Place]])
     boots: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     counters: dict[tuple[str, str], Counter] = field(default_factory=dict[tuple[str, str], Counter])
+    backlogs: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """Of each EMU that tells of the past: since when, and the newest of it."""
+    looked: dict[str, int] = field(default_factory=dict[str, int])
+    """Receipt of each EMU's newest snapshot of now."""
     spoken: dict[Key, Place] = field(default_factory=dict[Key, Place])
     """For (EMU, component, name), the newest snapshot that said all of the name."""
 
@@ -143,6 +163,7 @@ class Oracle:
                 known.append(record.boot)
             counter = self.counters.setdefault((emu, record.boot), Counter())
             counter.newest = max(counter.newest, place[1])
+        self.note_backlog(record)
         if isinstance(record, Edge):
             key = (emu, record.component, record.code)
             said = (record.raised, record.receipt_ms, record.at_ms, place, record.level, record)
@@ -171,6 +192,145 @@ class Oracle:
         counter.lap = max(counter.lap, lap)
         return lap + seq
 
+    def note_backlog(self, record: Edge | Snapshot) -> None:
+        """A report of the past begins a backlog or goes on with it, one of now ends it."""
+        emu, time = record.emu_id, max(record.receipt_ms, self.now)
+        if tells_of_the_past(record):
+            self.backlogs[emu] = (self.backlogs.get(emu, (time, time))[0], time)
+        elif emu in self.backlogs:
+            self.end_backlog(emu)
+
+    def end_backlog(self, emu: str) -> None:
+        """What has gone is told as gone, what stands as any raise; by name."""
+        del self.backlogs[emu]
+        for key in sorted(self.lives):
+            life = self.lives[key]
+            if key[0] != emu or not life.untold:
+                continue
+            life.untold = False
+            if life.gone is not None:
+                self.tell_history_of_gone(life, life.gone)
+            elif life.waiting_raise is not None:
+                self.tell_history_of_risen(life)
+
+    def tell_history_of_gone(self, life: Life, receipt: int) -> None:
+        life.gone = None
+        over = life.changed[-1] + self.off_delay(life)
+        if life.revision and over > self.now:
+            life.waiting_clear = over
+        else:
+            self.tell_gone(life, receipt, self.now)
+
+    def tell_history_of_risen(self, life: Life) -> None:
+        on = self.on_delay(life)
+        due = max(self.now, self.risen(life) + on)
+        if not life.revision:
+            life.clocks = max(self.now, life.first.receipt)
+            if not on:
+                due = self.now + self.hold_of(life)
+        life.waiting_raise = due
+        if due <= self.now:
+            self.tell_risen(life)
+
+    def hear_of_the_past(self, word: Word, *, named: bool = False) -> None:
+        """A word of a backlog, which is not late; `named`: by a snapshot, where it is no repeat."""
+        life = self.lives.get(word.key)
+        if life is None or (life.cleared is not None and not life.revision):
+            if word.raised:
+                self.begin_history(word)
+            else:
+                self.fall(life, word)
+        elif word.raised and self.is_raised(life):
+            self.stand_in_the_past(life, word, named=named)
+        elif word.raised:
+            self.rise_in_the_past(life, word)
+        elif self.is_raised(life):
+            self.fall_in_the_past(life, word)
+        else:
+            life.place = word.place
+
+    def begin_history(self, word: Word) -> None:
+        life = self.begin(word)
+        life.changed[-1] = word.at
+        self.grade_by_repeats(life, self.rises_by(life))
+        self.keep_back(life, word)
+
+    def keep_back(self, life: Life, word: Word) -> None:
+        life.past = life.untold = True
+        life.waiting_raise = word.receipt + MINUTE
+
+    def stand_in_the_past(self, life: Life, word: Word, *, named: bool) -> None:
+        if not named:
+            life.count += 1
+            if life.past or word.at > life.last:
+                self.note(life, word)
+                life.past = True
+            self.tell_some_time(life)
+        self.tell_history_if_graver(life, word)
+
+    def tell_history_if_graver(self, life: Life, word: Word) -> None:
+        if not self.grade_up(life, word.level):
+            return
+        if life.untold and life.waiting_raise is not None:
+            self.keep_back(life, word)
+        else:
+            self.tell_graver(life)
+
+    def rise_in_the_past(self, life: Life, word: Word) -> None:
+        leaving = life.cleared is None
+        gone = life.changed[-1] if life.past or leaving else life.cleared or 0
+        if not life.past and word.at <= gone:
+            self.count_late(life, word)
+            return
+        if word.at - gone >= WINDOW:
+            if leaving:
+                self.tell_gone(life, life.changed[-1] if life.gone is None else life.gone, self.now)
+            self.close(life)
+            self.begin_history(word)
+            return
+        self.note(life, word)
+        life.count += 1
+        life.flaps += 1
+        life.changed.append(word.at)
+        life.waiting_clear = life.gone = None
+        life.past = True
+        if not leaving or (not life.revision and life.waiting_raise is None):
+            self.grade_up(life, word.level)
+            self.keep_back(life, word)
+        else:
+            self.tell_history_if_graver(life, word)
+
+    def fall_in_the_past(self, life: Life, word: Word) -> None:
+        looked = self.looked.get(word.key[0], 0)
+        newer = life.past or word.at > life.last
+        if not life.untold and (not newer or looked >= max(life.last, word.at)):
+            return  # it is known to have stood later
+        life.past = True
+        if not life.revision and not life.untold:
+            self.fall(life, word)
+            return
+        life.place = word.place
+        life.waiting_raise = None
+        life.changed.append(word.at)
+        if not life.revision and word.at - life.first.at < self.on_delay(life):
+            life.untold = False
+            self.clear(life, word.receipt, self.now)
+        elif life.cleared is not None:
+            life.untold = False
+        else:
+            life.untold, life.gone = True, word.receipt
+
+    def note(self, life: Life, word: Word) -> None:
+        """The newest word on it."""
+        life.place = word.place
+        life.last = max(life.last, word.receipt)
+        life.model = word.record.model or life.model
+        life.firmware = word.record.firmware or life.firmware
+
+    def tell_some_time(self, life: Life) -> None:
+        if life.cleared is None and life.trailing_due is None and life.waiting_raise is None:
+            life.trailing_due = max(self.now, life.told + WAITS[life.wait])
+
     def obey(self, ruling: Ruling) -> None:
         """A person's word on a condition of which there is, or may yet be, a fault."""
         life = self.lives.get((ruling.emu_id, ruling.component, ruling.code))
@@ -186,7 +346,7 @@ class Oracle:
             life.regrade(ruling.grade, "person", f"Ruled by {ruling.by} ({ruling.reason})")
             if life.revision:
                 self.publish(life, "regraded")
-            else:
+            elif not life.untold:
                 self.tell_graver(life)
 
     def follow(self, until: int) -> None:
@@ -194,10 +354,17 @@ class Oracle:
         until = max(until, self.now)
         while True:
             due = [(at[0], key) for key, life in self.lives.items() if (at := life.due())]
+            due += [
+                (min(newest + MINUTE, since + 5 * MINUTE), (emu, "", ""))
+                for emu, (since, newest) in self.backlogs.items()
+            ]
             if not due or min(due)[0] > until:
                 break
             at, key = min(due)
             self.now = max(self.now, at)
+            if not key[1]:
+                self.end_backlog(key[0])
+                continue
             self.wake(self.lives[key])
         self.now = max(self.now, until)
 
@@ -213,9 +380,14 @@ class Oracle:
         for word in words:
             life = self.lives.get(word.key)
             if word.raised and life is not None and self.is_raised(life):
-                self.confirm(life, word)
+                if not tells_of_the_past(record):
+                    self.confirm(life, word)
+                elif not self.is_late(word) and self.is_graver(life, word.level):
+                    self.hear_of_the_past(word, named=True)
             elif not self.is_late(word):
                 self.say(word)
+        if not tells_of_the_past(record):
+            self.looked[emu] = max(self.looked.get(emu, 0), record.receipt_ms)
         for key in over:
             before = self.spoken.get(key)
             if place is None:
@@ -252,6 +424,8 @@ class Oracle:
 
     def is_raised(self, life: Life) -> bool:
         """Whether it stands by the newest word on it, told or not."""
+        if life.gone is not None:
+            return False
         if life.waiting_raise is not None and life.waiting_clear is None:
             return True
         return life.cleared is None and life.waiting_clear is None
@@ -261,10 +435,15 @@ class Oracle:
         life = self.lives.get(word.key)
         if self.is_late(word):
             self.count_late(life, word)
-        elif word.raised:
-            self.rise(life, word)
+        elif tells_of_the_past(word.record):
+            self.hear_of_the_past(word)
         else:
-            self.fall(life, word)
+            if life is not None:
+                life.past = False
+            if word.raised:
+                self.rise(life, word)
+            else:
+                self.fall(life, word)
 
     def rise(self, life: Life | None, word: Word) -> None:
         life = None if life is None else self.finish(life, word.receipt)
@@ -331,7 +510,7 @@ class Oracle:
 
     def risen(self, life: Life) -> int:
         """Receipt of the raise that is told, or waits."""
-        return life.changed[-1] if life.revision else life.first.receipt
+        return life.changed[-1] if life.revision else life.begun()
 
     def rises_by(self, life: Life) -> list[int]:
         """All times at which the condition was told as risen, with that of the raise that waits."""
@@ -357,6 +536,9 @@ class Oracle:
         self.publish(life, "cleared" if life.revision else "opened")
 
     def tell_risen(self, life: Life) -> None:
+        if life.untold and not life.revision:
+            life.clocks = max(self.now, life.first.receipt)
+        life.untold = False
         self.count_rise(life)
         too_old_at = life.too_old_at()
         if too_old_at is not None and too_old_at <= self.now:
@@ -406,6 +588,7 @@ class Oracle:
             return
         if self.grade_up(life, word.level):
             life.place = word.place
+            life.past = False
             life.last = max(life.last, word.receipt)
             self.tell_graver(life)
 
@@ -423,8 +606,7 @@ class Oracle:
             self.tell_gone(life, word.receipt, self.now)
         elif life.cleared is None:
             life.count += 1
-            if life.trailing_due is None and life.waiting_raise is None:
-                life.trailing_due = max(self.now, life.told + WAITS[life.wait])
+            self.tell_some_time(life)
 
     def wake(self, life: Life) -> None:
         due = life.due()
@@ -470,7 +652,8 @@ class Oracle:
 
     def clear(self, life: Life, receipt: int, since: int) -> None:
         """Gone since that receipt; by the clock, since `since`."""
-        life.waiting_raise = life.waiting_clear = None
+        life.waiting_raise = life.waiting_clear = life.gone = None
+        life.untold = False
         life.cleared = max(receipt, life.first.receipt)
         life.closing_due = max(life.cleared, since) + WINDOW
 
@@ -478,6 +661,9 @@ class Oracle:
         del self.lives[life.key]
         if life.revision:
             self.publish(life, "closed")
+
+    def is_graver(self, life: Life, level: str | None) -> bool:
+        return self.grade_up(replace(life), level)
 
     def grade_up(self, life: Life, level: str | None) -> bool:
         """A level may make it graver, or a hazard; whether it has."""
@@ -540,7 +726,7 @@ class Oracle:
             firmware=life.firmware,
             raised_at=to_rfc3339(life.first.at),
             opened_at=opened,
-            clocks_from=opened,
+            clocks_from=opened if life.clocks is None else to_rfc3339(life.clocks),
             last_at=to_rfc3339(life.last),
             cleared_at=to_rfc3339(life.cleared) if life.cleared else None,
             count=life.count,
@@ -549,6 +735,11 @@ class Oracle:
             source=FaultSource(source.topic, source.partition, source.offset),
         )
         self.published.append(fault)
+
+
+def tells_of_the_past(record: Edge | Snapshot) -> bool:
+    """It says so, or its time is more than ten minutes ago."""
+    return record.historical or record.receipt_ms - record.at_ms > 10 * MINUTE
 
 
 def one_up(grade: Grade) -> Grade:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.classifier.numbers import BACKLOG_MS, RANGES
+from services.classifier.numbers import RANGES
+from services.classifier.state import OLD_MS
 from shared.documents.internal import Edge
 from tests.unit.alarms import NOON_MS, Desk, changes, edge
 
@@ -57,7 +58,7 @@ def test_one_report_heard_again_after_the_wrap_is_still_the_same_report() -> Non
 
 
 def test_backlog_does_not_make_a_counter_wrap() -> None:
-    for late in ({"historical": True}, {"at_ms": NOON_MS - BACKLOG_MS - 1}):
+    for late in ({"historical": True}, {"at_ms": NOON_MS - OLD_MS - 1}):
         desk = Desk()
         desk.hear(edge(1, code="c", boot="b", seq=200, raised=False))
         desk.hear(edge(2, code="c", boot="b", seq=10, **late))

@@ -33,6 +33,9 @@ GAPS_MS = (
     7 * HOUR_MS, 24 * HOUR_MS,
 )  # fmt: skip
 
+# How old what is said is when it comes; most of it of hours ago, as after an outage.
+OLD = (1, 4 * HOUR_MS, 4 * HOUR_MS + 1_000, 4 * HOUR_MS - 5_000, 3 * HOUR_MS, 5 * HOUR_MS)
+
 Record = Edge | Snapshot | Ruling
 # Of a counter that begins again at 256, and some that it cannot have.
 NUMBERS = (
@@ -58,6 +61,7 @@ def words(draw: st.DrawFn, codes: list[str]) -> Record:
         "boot": draw(st.sampled_from(["b1", "b1", "b2"])) if numbered else None,
         "seq": draw(NUMBERS) if numbered else None,
         "firmware": draw(st.sampled_from([None, "1", "2"])),
+        "historical": not draw(st.integers(0, 11)),
     }
     levels = st.sampled_from([None, "info", "fault"])
     if draw(st.integers(0, 4)):
@@ -92,20 +96,23 @@ def streams(draw: st.DrawFn) -> Stream:
     codes = draw(st.lists(st.sampled_from(CODES), min_size=1, max_size=3, unique=True))
     drawn = draw(st.lists(words(codes), min_size=1, max_size=30))
     flaps = draw(st.booleans())
+    gaps = draw(st.sampled_from([GAPS_MS, GAPS_MS, GAPS_MS[:4]]))
+    ages = draw(st.sampled_from([(1,), (1, 1, 20 * MINUTE_MS, 21 * MINUTE_MS, 7 * HOUR_MS), OLD]))
     for offset, word in enumerate(drawn):
         if flaps and draw(st.integers(0, 7)):
             word = edge(code=codes[0], raised=offset % 2 == 0)  # noqa: PLW2901 - instead of it
-        now_ms += draw(st.sampled_from(GAPS_MS))
+        now_ms += draw(st.sampled_from(gaps))
         lag_ms = draw(st.sampled_from([0, 0, 0, 0, 3_000, 70_000, HOUR_MS]))
-        stream.append(at(word, offset, now_ms - lag_ms))
+        old_ms = draw(st.sampled_from(ages))
+        stream.append(at(word, offset, now_ms - lag_ms, old_ms))
     return stream
 
 
-def at(word: Record, offset: int, receipt_ms: int) -> Record:
+def at(word: Record, offset: int, receipt_ms: int, old_ms: int) -> Record:
     source = replace(word.source, offset=offset)
     if isinstance(word, Ruling):
         return replace(word, source=source, receipt_ms=receipt_ms)
-    return replace(word, source=source, receipt_ms=receipt_ms, at_ms=receipt_ms - 1)
+    return replace(word, source=source, receipt_ms=receipt_ms, at_ms=receipt_ms - old_ms)
 
 
 @settings(max_examples=600, deadline=None)
