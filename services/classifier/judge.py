@@ -30,7 +30,7 @@ from services.classifier.rules import Rules
 from services.classifier.rulings import clear, detach, regrade_by
 from services.classifier.scope import is_spoken_of, names_spoken_of
 from services.classifier.state import Condition, ConditionKey, ConditionName, Emu, Facts
-from shared.documents.internal import Active, Edge, InternalRecord, Ruling, Snapshot
+from shared.documents.internal import Active, Edge, InternalRecord, Presence, Ruling, Snapshot
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -48,6 +48,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The condition that was woken is over."""
     too_short: int = 0
     """Raises that had gone before their on-delay was over."""
+    quiet: bool = False
+    """The EMU need not be written: what is lost of it would be judged alike."""
     facts: Facts | None = None
     """None: unchanged."""
 
@@ -196,8 +198,16 @@ def end_of_backlog(
 
 
 def ends_backlog(emu: Emu, record: InternalRecord) -> bool:
-    """Whether it is a report of the present that was not heard before."""
-    if emu.backlog is None or not isinstance(record, Edge | Snapshot) or is_past(record):
+    """Whether it is a report of the present that was not heard before.
+
+    A heartbeat is none: it comes between the parts of a backlog, and the next part may say what has gone.
+    """
+    if emu.backlog is None:
+        return False
+    if isinstance(record, Presence):
+        live = record.state == "online" and not record.historical
+        return live and not is_redelivered(emu, record.source)
+    if not isinstance(record, Edge | Snapshot) or is_past(record):
         return False
     return not is_redelivered(emu, record.source) and not is_counted(*count_on(emu, record))
 
@@ -220,7 +230,7 @@ def _sum_up(emu: Emu | None, turn: Turn) -> Outcome:
 def _edges_of(
     snapshot: Snapshot, conditions: Mapping[ConditionName, Condition], rules: Rules
 ) -> Iterator[Edge]:
-    """The edges that the snapshot amounts to: what is gone, by name; then what is new or graver."""
+    """The edges that the snapshot amounts to: what is gone, by name; then what is new, stale or graver."""
     named = {(part.component, active.code) for part in snapshot.parts for active in part.active}
     unnamed = [
         name for name, condition in conditions.items() if condition.is_raised and name not in named
@@ -236,6 +246,7 @@ def _edges_of(
             if (
                 condition is None
                 or not condition.is_raised
+                or condition.is_stale
                 or is_graver(condition, active.level, rules.catalogue)
             ):
                 yield _make_edge(snapshot, part.component, active, raised=True)

@@ -32,7 +32,7 @@ from services.classifier.revisions import (
     tell_risen,
 )
 from services.classifier.rules import CHATTER_CHANGES, Rules
-from services.classifier.state import REOPEN_WINDOW_MS, Condition, ConditionKey
+from services.classifier.state import REOPEN_WINDOW_MS, Condition, ConditionKey, set_stale
 from shared.catalogue import Row
 from shared.documents.internal import Edge
 from shared.times import MINUTE_MS
@@ -83,9 +83,14 @@ def fall(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> 
 
 
 def confirm(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
-    """A snapshot says that it still stands: news only where its level makes it graver."""
+    """A snapshot says that it still stands: news only where its level makes it graver, or it was stale."""
+    was_stale, condition = condition.is_stale, set_stale(condition, stale=False)
     if not is_graver(condition, edge.level, rules.catalogue):
-        return Turn("nothing")
+        if not was_stale:
+            return Turn("nothing")
+        if condition.ripe_at_ms is not None:
+            return Turn("nothing", condition)
+        return publish("repeated", condition, now_ms, rules)
     condition = replace(
         condition,
         last_at_ms=max(condition.last_at_ms, edge.receipt_ms),
@@ -161,11 +166,12 @@ def _tell_repeat(
     condition: Condition, before: Condition, edge: Edge, now_ms: int, rules: Rules
 ) -> Turn:
     """A raise of what stands, counted already."""
+    condition = set_stale(condition, stale=False)
     if is_graver(condition, edge.level, rules.catalogue):
         return tell_graver(regrade(condition, edge.level, rules.catalogue), now_ms, rules)
     if condition.ripe_at_ms is not None:
         return Turn("repeat", condition)
-    if edge.receipt_ms - before.last_at_ms >= QUIET_MS:
+    if before.is_stale or edge.receipt_ms - before.last_at_ms >= QUIET_MS:
         return publish("repeated", replace(condition, ladder=0), now_ms, rules)
     if condition.publish_at_ms is None:
         due_ms = condition.published_ms + TRAILING_MS[condition.ladder]
@@ -197,6 +203,7 @@ def _remember_gone(word: Condition | None, edge: Edge, now_ms: int, rules: Rules
 def _go(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
     """What stood by the last word has gone by this one."""
     row = rules.catalogue.look_up(condition.code, condition.level)
+    condition = set_stale(condition, stale=False)
     gone = replace(condition, boot=edge.boot, seq=edge.seq, changes=_changes(condition, edge))
     waits = condition.ripe_at_ms is not None
     if waits and edge.receipt_ms - condition.risen_at_ms < rules.on_delay(row):

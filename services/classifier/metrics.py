@@ -45,3 +45,23 @@ FAULTS_OPEN = Gauge(
     "Faults whose condition stands.",
     ["partition", "grade"],
 )
+FAULTS_STALE = Gauge(
+    "bakvakt_classifier_faults_stale",
+    "Faults of which nobody knows whether they still stand: their EMU is offline, or input was lost.",
+    ["partition"],
+)
+EMUS_LISTENED = Gauge(
+    "bakvakt_classifier_emus_listened",
+    "EMUs that have told of their presence: by heartbeats, online or offline.",
+    ["partition"],
+)
+EMUS_OFFLINE = Gauge(
+    "bakvakt_classifier_emus_offline",
+    "Those of them that are offline, by their broker's word or by their silence.",
+    ["partition"],
+)
+HEARD_TO_SECONDS = Gauge(
+    "bakvakt_classifier_heard_to_timestamp_seconds",
+    "Up to which receipt all inputs are read, by ingest's word; silence is judged up to there. 0: not known.",
+    ["partition"],
+)

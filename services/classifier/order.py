@@ -80,6 +80,18 @@ def remember_report(emu: Emu, report: Edge | Snapshot) -> Emu:
     return replace(emu, boots=boots)
 
 
+def remember_boot(emu: Emu, boot: str | None) -> Emu:
+    """`emu` with the boot as its newest, where it was not seen before, and no report of it counted."""
+    if boot is None or any(known.boot == boot for known in emu.boots):
+        return emu
+    return replace(emu, boots=(*emu.boots, Boot(boot, ()))[-MAX_BOOTS:])
+
+
+def is_of_older_boot(emu: Emu, boot: str | None) -> bool:
+    """Whether a newer boot was heard of."""
+    return boot is not None and any(known.boot == boot for known in emu.boots[:-1])
+
+
 def remember_spoken(emu: Emu, snapshot: Snapshot) -> Emu:
     """`emu` with the snapshot as the newest word on all that it speaks of, but where there is a newer one.
 

@@ -32,10 +32,21 @@ from services.classifier.lifetime import (
     forget_at_hour,
     silent_emus,
 )
+from services.classifier.listening import Listening, listen
 from services.classifier.plain import judge_plainly, wake_plainly
+from services.classifier.presence import (
+    OFFLINE,
+    go_elsewhere,
+    judge_presence,
+    judge_silence,
+    mark_stale,
+    note_life,
+    silent_at_ms,
+)
 from services.classifier.raises import ChangedRaises, Raises
 from services.classifier.revisions import Told
 from services.classifier.rules import Rules
+from services.classifier.silence import SilenceList
 from services.classifier.state import (
     META_KEY,
     NO_FACTS,
@@ -63,7 +74,15 @@ from services.classifier.state import (
 )
 from shared.documents.emu import EMU_STATES, EmuRecord
 from shared.documents.fault import GRADES, Fault, FaultChange
-from shared.documents.internal import Edge, Fact, InternalRecord, Ruling, Snapshot
+from shared.documents.internal import (
+    Edge,
+    Fact,
+    InternalRecord,
+    Presence,
+    Ruling,
+    Snapshot,
+    Tick,
+)
 
 _NEW_EMU = Emu()
 # Many reopen windows may end together, such as those of a site that came back, and a snapshot may open many
@@ -73,11 +92,13 @@ URGENT_GRADES = ("A", "B")
 # Wake-ups that hold no longer are thrown out where they are more than those that hold, and than this.
 MAX_STALE_WAKE_UPS = 10_000
 # These are told late on purpose: nobody waits for them.
-UNHURRIED = ("repeated", "closed")
+UNHURRIED = ("repeated", "stale", "closed")
 # In place of a condition's name: a wake-up of its EMU. No identifier is empty.
 _EMU: ConditionName = ("", "")
 # These tell a grade that nobody knew.
 GRADED = ("opened", "reopened", "regraded")
+# Some 20 ms: others of the event loop have their turn.
+MAX_LOOKS = 5_000
 
 
 WakeUp = tuple[int, str, str, str]
@@ -114,6 +135,16 @@ class Partition:
         """When those that chatter have changed last."""
         self.sweep_at_ms = 0
         """When EMUs that say nothing more are looked for."""
+        self.stale = 0
+        """Faults that stand, and nobody knows whether they still do."""
+        self.listened = 0
+        """EMUs that tell of their presence."""
+        self.offline = 0
+        """Those of them that have gone."""
+        self.listening = Listening()
+        self.silences = SilenceList()
+        self.to_mark: list[ConditionKey] = []
+        """What may have to be marked as stale, since input was lost."""
         self._wake_ups: list[WakeUp] = []
         self._backlogs: set[str] = set()
         """EMUs that are among the wake-ups."""
@@ -149,6 +180,7 @@ class Partition:
         self.emus_by_state.update(facts.state for facts in self.facts.values())
         for condition in self.conditions:
             self.open_by_grade[condition.grade] += condition.is_open
+            self.stale += condition.is_open and condition.is_stale
             if condition.grade == "D" and condition.ages_at_ms is None:
                 # It may be remembered from before this was kept.
                 self.conditions.put(replace(condition, ages_at_ms=ages_at(condition, self.rules)))
@@ -157,6 +189,9 @@ class Partition:
         for emu_id, emu in self.emus.items():
             if not emu.heard_ms:
                 self.emus[emu_id] = replace(emu, heard_ms=self.meta.now_ms)
+        self._list_silences()
+        if self.meta.marking:
+            self.list_to_mark()
 
     def _restore_emu(self, emu_id: str, value: bytes | None) -> None:
         if value is None:
@@ -188,12 +223,15 @@ class Partition:
                 before = known.get(name)
                 if before is not None and before.is_open:
                     self.open_by_grade[before.grade] -= 1
+                    self.stale -= before.is_stale
                 if condition is not None and condition.is_open:
                     self.open_by_grade[condition.grade] += 1
+                    self.stale += condition.is_stale
                 if condition is not None and self.rules.chatters(condition.changes):
                     self._flapping[condition.key] = condition.changes[-1]
         batch.conditions.apply()
         batch.raises.apply()
+        self.emus.update(batch.unwritten)
         self.emus.update(batch.emus)
         for emu_id, facts in batch.facts.items():
             before = self.facts.get(emu_id, NO_FACTS)
@@ -201,6 +239,9 @@ class Partition:
             self.emus_by_state[facts.state] += 1
             self.facts[emu_id] = facts
         self._seeds = {}
+        self.listened += batch.listened
+        self.offline += batch.offline
+        self.listening = batch.listening
         self.meta = batch.meta
         self._forget(batch)
         if len(self._wake_ups) > 2 * len(self.conditions) + MAX_STALE_WAKE_UPS:
@@ -237,6 +278,22 @@ class Partition:
         """Remember when the condition is to be woken; an entry that no longer holds is passed over."""
         if condition.wake_at_ms is not None:
             heapq.heappush(self._wake_ups, (condition.wake_at_ms, *condition.key))
+
+    def list_to_mark(self) -> None:
+        """All that is remembered."""
+        self.to_mark = [condition.key for condition in self.conditions]
+
+    def _list_silences(self) -> None:
+        """To be looked at when it is known from when on silence counts: what was heard before may be lost."""
+        entries: list[tuple[int, str]] = []
+        for emu_id, emu in self.emus.items():
+            if emu.link is None:
+                continue
+            self.listened += 1
+            self.offline += emu.link.gone
+            if (at_ms := silent_at_ms(emu, 0, self.rules)) is not None:
+                entries.append((at_ms, emu_id))
+        self.silences = SilenceList(entries)
 
     def _list_wake_ups(self) -> None:
         """Those of all conditions, and no others."""
@@ -278,6 +335,12 @@ class Batch:
         self.raises = ChangedRaises(partition.raises)
         self.emus: dict[str, Emu] = {}
         self.facts = dict(facts)
+        self.unwritten: dict[str, Emu] = {}
+        """What is heard and kept in memory only."""
+        self.listening = partition.listening
+        self.listened = 0
+        self.offline = 0
+        """How many EMUs more tell of their presence, and how many more have gone."""
         self.faults: list[Fault] = []
         self.verdicts = defaultdict[str, int](int)
         self.failures: list[WakeFailure] = []
@@ -298,8 +361,9 @@ class Batch:
 
     @property
     def changes_state(self) -> bool:
-        """Whether anything but the offset and the time has changed."""
-        return bool(self.conditions.changes or self.emus or self.facts)
+        """Whether anything but the offset and the time has changed that is to be written."""
+        marking = self.meta.marking != self._partition.meta.marking
+        return bool(self.conditions.changes or self.emus or self.facts) or marking
 
     def judge(self, record: InternalRecord) -> None:
         """One record; `follow_clock` to its receipt must have gone before.
@@ -309,6 +373,20 @@ class Batch:
         self._take(record.emu_id, self._judge(record))
         if self.facts or self._partition.emus_by_state["retired"]:
             self._count_retired(record)
+
+    def listen(self, tick: Tick) -> None:
+        """Ingest's word on one of its inputs; what is silent by it is judged when the clock is followed."""
+        self.listening = listen(self.listening, tick, self.meta.now_ms)
+
+    def lose_input(self) -> None:
+        """Records are gone that were not read: nobody knows what of all that stood still does.
+
+        What EMUs said in them of their presence is unknown as well. The marks are made when the clock is
+        followed, batch by batch.
+        """
+        self.listening = Listening()
+        self.meta = replace(self.meta, marking=True)
+        self._partition.list_to_mark()
 
     def judge_plainly(self, record: InternalRecord) -> None:
         """As `judge`, where a rule of it raises: by the catalogue's grade, without rules."""
@@ -320,8 +398,14 @@ class Batch:
         """Move the task's time to `now_ms`, never back, and wake what is due on the way, in order.
 
         False: the batch is full, and time may stand at a wake-up. Nothing may be judged then before a new
-        batch has followed the clock to its end.
+        batch has followed the clock to its end. What was lost and what is silent come first.
         """
+        if self.meta.marking and not self._mark():
+            return False
+        return self._judge_silences() and self._wake_until(now_ms)
+
+    def _wake_until(self, now_ms: int) -> bool:
+        """What is due by then, in order; False: the batch is full."""
         # A record from an input that lags behind comes after all that is due by now.
         now_ms = max(now_ms, self.meta.now_ms)
         while len(self.faults) < MAX_FAULTS:
@@ -333,7 +417,7 @@ class Batch:
 
     def end(self, offset: int) -> None:
         """All input before `offset` is judged, and nothing comes any more: forget what has had its time."""
-        self.meta = Meta(offset, self.meta.now_ms)
+        self.meta = replace(self.meta, offset=offset)
         self.buried = self._partition.closed.due(self.meta.now_ms)
         if self._partition.sweep_at_ms <= self.meta.now_ms:
             silent = silent_emus(self._partition.emus, self.meta.now_ms)
@@ -414,10 +498,15 @@ class Batch:
         match record:
             case Edge():
                 condition = self.conditions.get((record.emu_id, record.component, record.code))
-                return judge_edge(emu, condition, record, now_ms, rules, earlier=self.raises.of)
+                outcome = judge_edge(emu, condition, record, now_ms, rules, earlier=self.raises.of)
             case Snapshot():
                 conditions = self.conditions.of(record.emu_id)
-                return judge_snapshot(
+                outcome = judge_snapshot(
+                    emu, conditions, record, now_ms, rules, earlier=self.raises.of
+                )
+            case Presence():
+                conditions = self.conditions.of(record.emu_id)
+                return judge_presence(
                     emu, conditions, record, now_ms, rules, earlier=self.raises.of
                 )
             case Ruling():
@@ -426,14 +515,82 @@ class Batch:
             case Fact():
                 facts = self._facts(record.emu_id)
                 conditions = self.conditions.of(record.emu_id)
-                return judge_fact(facts, conditions.values(), record, now_ms, rules)
+                outcome = judge_fact(facts, conditions.values(), record, now_ms, rules)
+                return go_elsewhere(emu, outcome)
+        if emu.link is None:
+            return outcome
+        offline = self.conditions.get((record.emu_id, *OFFLINE)) if emu.link.gone else None
+        return note_life(emu, offline, record, outcome, now_ms=now_ms, rules=rules)
+
+    def _mark(self) -> bool:
+        """What stood when input was lost is stale. False: the batch is full."""
+        to_mark, looks = self._partition.to_mark, 0
+        while to_mark:
+            if len(self.faults) >= MAX_FAULTS or looks >= MAX_LOOKS:
+                return False
+            looks += 1
+            key = to_mark.pop()
+            condition = self.conditions.get(key)
+            if condition is not None and condition.name != OFFLINE:
+                turn = mark_stale(condition, self.meta.now_ms, self._rules)
+                conditions = () if turn.condition is None else (turn.condition,)
+                self._take(key[0], Outcome("input_lost", conditions=conditions, told=turn.told))
+        self.meta = replace(self.meta, marking=False)
+        return True
+
+    def _judge_silences(self) -> bool:
+        """EMUs that were silent for too long by what is heard, in order. False: the batch is full."""
+        heard_to_ms, since_ms = self.listening.heard_to_ms, self.listening.since_ms
+        silences, looks = self._partition.silences, 0
+        while len(self.faults) < MAX_FAULTS and looks < MAX_LOOKS:
+            listed = silences.take(heard_to_ms)
+            if listed is None:
+                return True
+            looks += 1
+            listed_ms, emu_id = listed
+            emu = self._emu(emu_id)
+            at_ms = silent_at_ms(emu, since_ms, self._rules)
+            if at_ms is None:
+                continue
+            if at_ms > listed_ms or not self._wake_until(at_ms):
+                silences.put(emu_id, at_ms)
+                continue
+            outcome = judge_silence(
+                emu_id,
+                emu,
+                self.conditions.of(emu_id),
+                at_ms,
+                now_ms=self.meta.now_ms,
+                rules=self._rules,
+                earlier=self.raises.of,
+            )
+            self._take(emu_id, outcome)
+        return False
 
     def _count_retired(self, record: InternalRecord) -> None:
         if self._facts(record.emu_id).state == "retired" and not isinstance(record, Fact):
             self.retired += 1
 
     def _emu(self, emu_id: str) -> Emu:
-        return self.emus.get(emu_id) or self._partition.emus.get(emu_id, _NEW_EMU)
+        return (
+            self.emus.get(emu_id)
+            or self.unwritten.get(emu_id)
+            or self._partition.emus.get(emu_id, _NEW_EMU)
+        )
+
+    def _keep(self, emu_id: str, emu: Emu, *, quiet: bool) -> None:
+        """What is known of the EMU now, and when it is to be looked at if it says no more."""
+        link = self._emu(emu_id).link
+        if emu.link is not link:
+            was_gone, is_gone = (one is not None and one.gone for one in (link, emu.link))
+            self.listened += (emu.link is not None) - (link is not None)
+            self.offline += is_gone - was_gone
+            if (at_ms := silent_at_ms(emu, 0, self._rules)) is not None:
+                self._partition.silences.put(emu_id, at_ms)
+        if quiet and emu_id not in self.emus:
+            self.unwritten[emu_id] = emu
+        else:
+            self.emus[emu_id] = emu
 
     def _facts(self, emu_id: str) -> Facts:
         return self.facts.get(emu_id) or self._partition.facts.get(emu_id, NO_FACTS)
@@ -445,7 +602,7 @@ class Batch:
         if outcome.facts is not None:
             self.facts[emu_id] = outcome.facts
         if outcome.emu is not None:
-            self.emus[emu_id] = outcome.emu
+            self._keep(emu_id, outcome.emu, quiet=outcome.quiet)
             if outcome.emu.backlog is not None:
                 self._partition.wake_emu_at(emu_id, outcome.emu.backlog.ends_at_ms)
         self.verdicts[outcome.verdict] += 1
@@ -477,4 +634,4 @@ class Batch:
 
     def _move_time(self, now_ms: int) -> None:
         if now_ms > self.meta.now_ms:
-            self.meta = Meta(self.meta.offset, now_ms)
+            self.meta = replace(self.meta, now_ms=now_ms)

@@ -14,11 +14,11 @@ from services.classifier.judge import Outcome
 from services.classifier.order import is_redelivered, remember_source
 from services.classifier.revisions import Told, make_revision, set_gone
 from services.classifier.scope import is_spoken_of, names_spoken_of
-from services.classifier.state import Condition, ConditionName, Emu, facts_of
+from services.classifier.state import Condition, ConditionName, Emu, facts_of, set_stale
 from shared.catalogue import Catalogue
 from shared.documents.fault import FaultChange
 from shared.documents.ids import make_id
-from shared.documents.internal import Edge, Fact, InternalRecord, Ruling, Snapshot
+from shared.documents.internal import Edge, Fact, InternalRecord, Presence, Ruling, Snapshot
 
 RULE_FAILED_REASON = "a rule of ours failed, so this is the catalogue's grade alone"
 
@@ -86,7 +86,7 @@ def _awake(condition: Condition, now_ms: int) -> tuple[FaultChange | None, Condi
 
 
 def _words(
-    record: Edge | Snapshot | Ruling, conditions: Mapping[ConditionName, Condition]
+    record: Edge | Snapshot | Presence | Ruling, conditions: Mapping[ConditionName, Condition]
 ) -> Iterator[_Word]:
     if isinstance(record, Snapshot):
         raised = {
@@ -104,7 +104,7 @@ def _words(
         yield _Word(
             (record.component, record.code), record if record.raised else None, record.level
         )
-    elif record.action == "clear":
+    elif isinstance(record, Ruling) and record.action == "clear":
         yield _Word((record.component, record.code), None)
 
 
@@ -116,15 +116,15 @@ def _apply(
         return _clear(before, receipt_ms, now_ms)
     if before is None or before.is_word_only:
         return "opened", _open(word.name, word.level, word.raised_by, catalogue)
-    now_raised = replace(before, ripe_at_ms=None, clears_at_ms=None)
+    now_raised = set_stale(replace(before, ripe_at_ms=None, clears_at_ms=None), stale=False)
     if graver := is_graver(before, word.level, catalogue):
         now_raised = regrade(now_raised, word.level, catalogue)
         now_raised = replace(now_raised, grade_reason=_reason(now_raised.grade_reason))
     if before.stands:
         if not before.revision:
             return "opened", now_raised
-        if graver:
-            return "regraded", now_raised
+        if graver or before.is_stale:
+            return "regraded" if graver else "repeated", now_raised
         return None if before.is_raised else (None, now_raised)
     return "reopened", _reopen(now_raised, receipt_ms)
 
@@ -136,7 +136,8 @@ def _clear(
         return None
     if not before.stands:
         waits = before.ripe_at_ms is not None
-        return (None, replace(before, ripe_at_ms=None)) if waits else None
+        gone = set_stale(replace(before, ripe_at_ms=None), stale=False)
+        return (None, gone) if waits else None
     return "cleared" if before.revision else "opened", set_gone(before, receipt_ms, now_ms)
 
 

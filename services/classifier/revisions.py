@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from services.classifier.grading import age, count_raise, keep
 from services.classifier.rules import Rules
-from services.classifier.state import REOPEN_WINDOW_MS, Condition, share, with_marks
+from services.classifier.state import REOPEN_WINDOW_MS, Condition, set_stale, share, with_marks
 from shared.catalogue import Catalogue
 from shared.documents.fault import FaultChange
 from shared.documents.ids import make_id
@@ -114,7 +114,7 @@ def set_gone(condition: Condition, gone_ms: int, now_ms: int) -> Condition:
     if condition.marks is not None and condition.marks.untold:
         condition = with_marks(condition, replace(condition.marks, untold=False))
     return replace(
-        condition,
+        set_stale(condition, stale=False),
         cleared_at_ms=cleared_at_ms,
         closes_at_ms=closes_at_ms,
         ripe_at_ms=None,

@@ -12,17 +12,18 @@ from typing import NamedTuple
 
 from shared.catalogue import Catalogue, Row
 from shared.documents.fault import GRADES, Grade
-from shared.policy import Policy
+from shared.policy import HeartbeatTerms, Policy
 from shared.times import HOUR_MS, MINUTE_MS
 
 CHATTER_CHANGES = 3
 
 
 class Rules(NamedTuple):
-    """The catalogue, what the policy says of holds and regrading, and what is chatter."""
+    """The catalogue, what the policy says of holds, silence and regrading, and what is chatter."""
 
     catalogue: Catalogue
     hold_ms: Mapping[Grade, int]
+    heartbeat: HeartbeatTerms
     chatter_ms: int = MINUTE_MS
     """Three changes between standing and gone within this time: they must be followed by as much quiet."""
     repeats: int = 3
@@ -48,12 +49,17 @@ class Rules(NamedTuple):
         """Whether the newest of its changes are chatter."""
         return len(changes) == CHATTER_CHANGES and changes[-1] - changes[0] <= self.chatter_ms
 
+    def silence(self, interval_ms: int) -> int:
+        """In ms: after how long without a word an EMU of that interval is taken for offline."""
+        return max(self.heartbeat.missed * interval_ms, self.heartbeat.least_s * 1000)
+
 
 def make_rules(catalogue: Catalogue, policy: Policy) -> Rules:
     """The figures are the policy's."""
     return Rules(
         catalogue,
         {grade: policy.grades[grade].hold_s * 1000 for grade in GRADES},
+        policy.heartbeat,
         repeats=policy.regrade.repeats,
         repeats_ms=policy.regrade.repeats_within_s * 1000,
         age_ms=policy.regrade.age_s * 1000,

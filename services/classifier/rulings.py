@@ -6,7 +6,7 @@ from services.classifier.grading import obey
 from services.classifier.life import tell_graver
 from services.classifier.revisions import Turn, publish, tell_gone
 from services.classifier.rules import Rules
-from services.classifier.state import NO_MARKS, Condition, with_marks
+from services.classifier.state import NO_MARKS, Condition, set_stale, with_marks
 from shared.documents.internal import Ruling
 
 
@@ -14,7 +14,7 @@ def clear(condition: Condition, receipt_ms: int, now_ms: int, rules: Rules) -> T
     """A person says that it has gone: at once, whatever it waits for."""
     if condition.stands:
         return tell_gone(condition, receipt_ms, now_ms, rules)
-    return Turn("nothing", replace(condition, ripe_at_ms=None))
+    return Turn("nothing", set_stale(replace(condition, ripe_at_ms=None), stale=False))
 
 
 def regrade_by(condition: Condition, ruling: Ruling, now_ms: int, rules: Rules) -> Turn:

@@ -72,6 +72,23 @@ class Backlog(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return min(self.last_ms + BACKLOG_QUIET_MS, self.since_ms + BACKLOG_LIMIT_MS)
 
 
+class Link(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Whether an EMU that tells of its presence is there.
+
+    A heartbeat that says nothing new is only kept in memory: what was written may be older.
+    """
+
+    site_id: str
+    source: Source
+    """The newest sign of life, or the report that it has gone."""
+    last_ms: int
+    """Its receipt."""
+    interval_ms: int | None = None
+    """Of its heartbeats; None: it has sent none, so its silence says nothing."""
+    gone: bool = False
+    """It was told, or judged by its silence, that the EMU is not there."""
+
+
 class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What was heard from one EMU: the newest source of each input, its boots, oldest first, and what its
     numbered snapshots spoke of, in the order of their coming.
@@ -86,6 +103,8 @@ class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """None: it tells of the present."""
     snapshot_ms: int = 0
     """Receipt of its newest live snapshot."""
+    link: Link | None = None
+    """None: it has told nothing of its presence."""
 
 
 class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -245,6 +264,11 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
         return self.revision == 0 and self.cleared_at_ms is not None
 
     @property
+    def is_stale(self) -> bool:
+        """Whether nobody knows if it still stands."""
+        return self.marks is not None and self.marks.stale
+
+    @property
     def risen_at_ms(self) -> int:
         """When it rose, as told or about to be told: for a fault nobody knows of, its first raise."""
         return self.changes[-1] if self.revision else self.began_ms
@@ -272,6 +296,13 @@ class Condition(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=F
             return self.publish_at_ms
         waits = (self.publish_at_ms, self.ripe_at_ms, self.clears_at_ms, ages_at_ms)
         return min(at_ms for at_ms in waits if at_ms is not None)
+
+
+def set_stale(condition: Condition, *, stale: bool) -> Condition:
+    """The condition, unchanged where it is so already."""
+    if condition.is_stale is stale:
+        return condition
+    return with_marks(condition, replace(condition.marks or NO_MARKS, stale=stale))
 
 
 def with_marks(condition: Condition, marks: Marks) -> Condition:
@@ -308,6 +339,8 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Of the next input record."""
     now_ms: int
     """The task's time: the largest receipt processed; never goes back."""
+    marking: bool = False
+    """Input was lost, and not all that stood then is marked as stale yet."""
 
 
 encode = msgspec.msgpack.Encoder().encode

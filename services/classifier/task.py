@@ -15,9 +15,13 @@ from services.classifier.metrics import (
     ALARMS,
     CONDITIONS,
     EMUS,
+    EMUS_LISTENED,
+    EMUS_OFFLINE,
     FAULTS,
     FAULTS_OPEN,
+    FAULTS_STALE,
     FLAPPING,
+    HEARD_TO_SECONDS,
     REGRADED,
     RETIRED,
     TOO_SHORT,
@@ -28,7 +32,7 @@ from services.classifier.state import condition_key, encode
 from shared.documents.dead_letter import DeadLetter, Origin, make_dead_letter
 from shared.documents.emu import EMU_STATES, decode_emu_record
 from shared.documents.fault import GRADES, encode_fault
-from shared.documents.internal import InternalRecord, decode_internal
+from shared.documents.internal import InternalRecord, Tick, decode_internal
 from shared.errors import RecordError
 from shared.failures import RULE_FAILED, FailureLimit
 from shared.kafka.pace import Weight
@@ -94,6 +98,11 @@ class ClassifierState:
             EMUS.labels(str(self._number), state).set(self._partition.emus_by_state[state])
         CONDITIONS.labels(str(self._number)).set(len(self._partition.conditions))
         FLAPPING.labels(str(self._number)).set(self._partition.count_flapping())
+        partition, label = self._partition, str(self._number)
+        FAULTS_STALE.labels(label).set(partition.stale)
+        EMUS_LISTENED.labels(label).set(partition.listened)
+        EMUS_OFFLINE.labels(label).set(partition.offline)
+        HEARD_TO_SECONDS.labels(label).set(partition.listening.heard_to_ms / 1000)
 
     def withdraw(self) -> None:
         for grade in GRADES:
@@ -102,6 +111,8 @@ class ClassifierState:
             EMUS.remove(str(self._number), state)
         CONDITIONS.remove(str(self._number))
         FLAPPING.remove(str(self._number))
+        for gauge in (FAULTS_STALE, EMUS_LISTENED, EMUS_OFFLINE, HEARD_TO_SECONDS):
+            gauge.remove(str(self._number))
 
 
 class _Remembered(NamedTuple):
@@ -147,10 +158,18 @@ class ClassifierBatch:
         except RecordError as error:
             self._bury(error, record)
             return True
+        if isinstance(alarm, Tick):  # it moves no time: that of other inputs may stand further back
+            if not self.follow_clock(0):
+                return False
+            self._batch.listen(alarm)
+            return True
         if not self.follow_clock(alarm.receipt_ms):
             return False
         self._judge(alarm, record)
         return True
+
+    def lose_input(self) -> None:
+        self._batch.lose_input()
 
     def follow_clock(self, at_ms: int) -> bool:
         whole = self._batch.follow_clock(at_ms)
@@ -185,11 +204,13 @@ class ClassifierBatch:
         for letter in self._letters:
             DEAD_LETTERS.labels("classifier", letter.reason).inc()
 
-    def _read(self, record: Record) -> InternalRecord:
+    def _read(self, record: Record) -> InternalRecord | Tick:
         try:
             alarm = decode_internal(record.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RecordError("undecodable", str(error)) from error
+        if isinstance(alarm, Tick):  # to every partition alike
+            return alarm
         home = partition_of(alarm.site_id, self._settings.partitions)
         if home != record.partition:
             raise RecordError(

@@ -6,11 +6,11 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from shared.documents.internal import Edge, Snapshot
+from shared.documents.internal import Edge, Presence, Snapshot
 from shared.documents.report import Identifier
 from shared.errors import RecordError
 
-Spoken = TypeVar("Spoken", bound=Edge | Snapshot)
+Spoken = TypeVar("Spoken", bound=Edge | Snapshot | Presence)
 Placed = Literal["agreed", "found", "contradicted", "unknown"]
 """The report names the site of its EMU's record, none, another one; or the EMU has no record."""
 

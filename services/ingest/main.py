@@ -10,6 +10,7 @@ from aiohttp import web
 from services.ingest.config import IngestSettings
 from services.ingest.fleet_reader import FleetReader
 from services.ingest.task import IngestTask, group_name
+from services.ingest.ticks import Inputs
 from shared.catalogue import Catalogue
 from shared.catalogue.settings import load_with_catalogue
 from shared.errors import ConfigError
@@ -85,7 +86,15 @@ class IngestService:
         return ()
 
     def _build_task(self, topic: str, _partition: int) -> IngestTask:
-        return IngestTask(self._settings, topic, self._catalogue, self._reader.fleet)
+        return IngestTask(self._settings, topic, self._catalogue, self._reader.fleet, self._inputs)
+
+    def _inputs(self) -> Inputs | None:
+        """Each input topic with its partitions; None: of one it is not known how many it has."""
+        counts = [group.topic_partitions for group in self._groups]
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts):
+            return None
+        return tuple(zip(self._settings.input_topics, known, strict=True))
 
 
 def build(environ: Mapping[str, str]) -> IngestService:

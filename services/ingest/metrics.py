@@ -40,3 +40,8 @@ CONTRADICTED_SITES = Counter(
     "Reports that name another site than their EMU's record, which holds.",
     ["topic"],
 )
+READ_TO_SECONDS = Gauge(
+    "bakvakt_ingest_read_to_timestamp_seconds",
+    "Up to which receipt a partition of the input is read and written on; 0: not known yet.",
+    ["topic", "partition"],
+)

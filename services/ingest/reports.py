@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from services.ingest.parts import MAX_STANDING_OF_VALUE, read_active, read_words
 from shared.catalogue import Catalogue
 from shared.documents.dead_letter import DeadLetter, make_dead_letter, make_part_letter
-from shared.documents.internal import Edge, Part, Snapshot, Source, encode_internal
+from shared.documents.internal import Edge, Part, Presence, Snapshot, Source, encode_internal
 from shared.documents.report import (
     AlarmReport,
+    HeartbeatReport,
+    OfflineReport,
+    OnlineReport,
+    PresenceReport,
     RegistersReport,
     Report,
     SnapshotReport,
@@ -24,6 +28,9 @@ MAX_AHEAD_MS = 5 * MINUTE_MS
 EARLIEST_MS = from_rfc3339("2020-01-01T00:00:00Z")
 # 2,000 codes of some 128 bytes.
 MAX_SNAPSHOT_BYTES = 256 * 1024
+
+Made = Edge | Snapshot | Presence
+"""What comes of a report that is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ def clamp_receipt(timestamp_ms: int, *, read_to_ms: int, now_ms: int) -> int:
     return min(max(timestamp_ms, read_to_ms), now_ms)
 
 
-def read_arrival(arrival: Arrival, catalogue: Catalogue) -> Iterator[Edge | Snapshot | DeadLetter]:
+def read_arrival(arrival: Arrival, catalogue: Catalogue) -> Iterator[Made | DeadLetter]:
     """Each report of the record as one internal record, or as a dead letter that says what is wrong.
 
     Each is made when it is asked for, in some 20 ms at most.
@@ -71,25 +78,25 @@ def read_arrival(arrival: Arrival, catalogue: Catalogue) -> Iterator[Edge | Snap
         yield result
 
 
-def count_unknown_codes(record: Edge | Snapshot, catalogue: Catalogue) -> int:
+def count_unknown_codes(record: Made, catalogue: Catalogue) -> int:
     """How many of the codes that the record names are not in the catalogue."""
     if isinstance(record, Edge):
         return record.code not in catalogue
+    if isinstance(record, Presence):
+        return 0
     return sum(active.code not in catalogue for part in record.parts for active in part.active)
 
 
-def count_unknown_registers(record: Edge | Snapshot, catalogue: Catalogue) -> int:
+def count_unknown_registers(record: Made, catalogue: Catalogue) -> int:
     """How many of the registers that the record reads are not in the catalogue."""
-    if isinstance(record, Edge):
+    if not isinstance(record, Snapshot):
         return 0
     return sum(
         not catalogue.registers.has_code(part.scope[0]) for part in record.parts if part.scope
     )
 
 
-def _make_record(
-    raw: bytes, arrival: Arrival, index: int, catalogue: Catalogue, room: int
-) -> Edge | Snapshot:
+def _make_record(raw: bytes, arrival: Arrival, index: int, catalogue: Catalogue, room: int) -> Made:
     """`room`: so many codes more may stand by the value's reports. Raises RecordError."""
     report = decode_report(raw)
     source = Source(arrival.generation, arrival.topic, arrival.partition, arrival.offset, index)
@@ -102,6 +109,8 @@ def _make_record(
         case RegistersReport():
             parts = tuple(read_words(report.registers, catalogue.registers, room))
             return _make_snapshot(report, parts, source, arrival.receipt_ms, "$.registers")
+        case HeartbeatReport() | OfflineReport() | OnlineReport():
+            return _make_presence(report, source, arrival.receipt_ms)
 
 
 def _make_edge(alarm: AlarmReport, source: Source, receipt_ms: int) -> Edge:
@@ -155,6 +164,28 @@ def _make_snapshot(
             f"at most {MAX_SNAPSHOT_BYTES} are taken - at `{where}`",
         )
     return snapshot
+
+
+def _make_presence(report: PresenceReport, source: Source, receipt_ms: int) -> Presence:
+    at_ms, trusted = _judge_clock(report, receipt_ms)
+    state, interval_s = "online", None
+    if isinstance(report, HeartbeatReport):
+        state, interval_s = "heartbeat", report.interval_s
+    elif isinstance(report, OfflineReport):
+        state = "offline"
+    return Presence(
+        source=source,
+        emu_id=report.emu_id,
+        site_id=_site_of(report),
+        state=state,
+        at_ms=at_ms,
+        receipt_ms=receipt_ms,
+        trusted=trusted,
+        interval_s=interval_s,
+        boot=_boot_of(report),
+        seq=report.seq,
+        historical=report.historical,
+    )
 
 
 def _judge_clock(report: Report, receipt_ms: int) -> tuple[int, bool]:

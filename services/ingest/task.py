@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 from aiokafka import TopicPartition
@@ -14,6 +14,7 @@ from services.ingest.config import IngestSettings
 from services.ingest.fleet import Fleet, Spoken
 from services.ingest.metrics import (
     CONTRADICTED_SITES,
+    READ_TO_SECONDS,
     REPORTS,
     UNKNOWN_CODES,
     UNKNOWN_EMUS,
@@ -21,14 +22,16 @@ from services.ingest.metrics import (
 )
 from services.ingest.reports import (
     Arrival,
+    Made,
     clamp_receipt,
     count_unknown_codes,
     count_unknown_registers,
     read_arrival,
 )
+from services.ingest.ticks import Inputs, Ticks
 from shared.catalogue import Catalogue
 from shared.documents.dead_letter import DeadLetter
-from shared.documents.internal import Edge, Snapshot, encode_internal
+from shared.documents.internal import encode_internal
 from shared.errors import ReadError
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
@@ -66,14 +69,20 @@ class IngestTask:
     """
 
     def __init__(
-        self, settings: IngestSettings, topic: str, catalogue: Catalogue, fleet: Fleet
+        self,
+        settings: IngestSettings,
+        topic: str,
+        catalogue: Catalogue,
+        fleet: Fleet,
+        inputs: Callable[[], Inputs | None],
     ) -> None:
-        """`fleet` may change while the task runs."""
+        """`fleet` may change while the task runs. `inputs`: what has to be read besides; None: unknown."""
         self._settings = settings
         self._fleet = fleet
         self._catalogue = catalogue
         self._topics = Topics(settings.prefix)
         self._topic = topic
+        self._inputs = inputs
         self._read_to_ms = 0
         self._committed_ms = 0
         self._warned = False
@@ -86,22 +95,29 @@ class IngestTask:
     async def run(self, ownership: Ownership) -> None:
         """See shared.kafka.group.PartitionTask."""
         partition = ownership.topic_partition
+        ticks = Ticks(self._settings.input_generation, self._topic, partition.partition)
         offset = await self._read_committed(partition)
+        labels = (self._topic, str(partition.partition))
         async with (
             PlainProducer(self._settings.kafka) as producer,
             Reader(self._settings.kafka, {partition: offset}) as reader,
         ):
             ownership.ready = True
             self._committed_ms = now_ms()
-            while not ownership.ended:
-                records = await reader.read(timeout_ms=READ_TIMEOUT_MS)
-                if not await self._carry_over(records, ownership, producer):
-                    return
-                position = await reader.position(partition)
-                read_to_ms = reader.read_to_end_ms(partition, position)
-                if read_to_ms is not None:
-                    self._read_to_ms = max(self._read_to_ms, read_to_ms - CLOCK_SKEW_MS)
-                await self._commit_if_due(ownership, position)
+            try:
+                while not ownership.ended:
+                    records = await reader.read(timeout_ms=READ_TIMEOUT_MS)
+                    if not await self._carry_over(records, ownership, producer):
+                        return
+                    position = await reader.position(partition)
+                    read_to_ms = reader.read_to_end_ms(partition, position)
+                    if read_to_ms is not None:
+                        self._read_to_ms = max(self._read_to_ms, read_to_ms - CLOCK_SKEW_MS)
+                    READ_TO_SECONDS.labels(*labels).set(self._read_to_ms / 1000)
+                    await self._tick_if_due(ticks, producer)
+                    await self._commit_if_due(ownership, position)
+            finally:
+                READ_TO_SECONDS.remove(*labels)
 
     async def _carry_over(
         self, records: Iterable[Record], ownership: Ownership, producer: PlainProducer
@@ -115,6 +131,18 @@ class IngestTask:
             await self._commit_if_due(ownership, offset)
             await asyncio.sleep(0)
         return True
+
+    async def _tick_if_due(self, ticks: Ticks, producer: PlainProducer) -> None:
+        """Behind all that came of what was read: Kafka has it, so it lies before the tick everywhere."""
+        now, inputs = now_ms(), self._inputs()
+        if inputs is None or not ticks.is_due(now):
+            return
+        partitions = self._settings.partitions
+        await producer.send(
+            ticks.make(
+                inputs, self._read_to_ms, now, topic=self._topics.alarms, partitions=partitions
+            )
+        )
 
     async def _commit_if_due(self, ownership: Ownership, position: int) -> None:
         due = now_ms() - self._committed_ms >= COMMIT_INTERVAL_MS or ownership.ended
@@ -177,7 +205,7 @@ class IngestTask:
                 topic=self._topic,
             )
 
-    def _count(self, made: Edge | Snapshot) -> None:
+    def _count(self, made: Made) -> None:
         self._reports.inc()
         if unknown := count_unknown_codes(made, self._catalogue):
             self._unknown_codes.inc(unknown)
@@ -193,7 +221,7 @@ class IngestTask:
             self._contradicted_sites.inc()
         return placed
 
-    def _address(self, made: Edge | Snapshot) -> Outgoing:
+    def _address(self, made: Made) -> Outgoing:
         partition = partition_of(made.site_id, self._settings.partitions)
         return Outgoing(self._topics.alarms, partition, made.emu_id.encode(), encode_internal(made))
 

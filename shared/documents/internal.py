@@ -93,6 +93,42 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="snap
     historical: bool = False
 
 
+class Presence(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="presence"):
+    """Whether the EMU is there: by its own word, or by that of the broker that it was connected to."""
+
+    source: Source
+    emu_id: str
+    site_id: str
+    state: Literal["offline", "online", "heartbeat"]
+    at_ms: int
+    """As an edge's."""
+    receipt_ms: int
+    trusted: bool
+    interval_s: float | None = None
+    """When the next heartbeat is to be expected; of a heartbeat."""
+    boot: str | None = None
+    seq: int | None = None
+    """Told, and not judged: heartbeats may have a counter of their own, which begins anew as it likes."""
+    historical: bool = False
+
+
+class Tick(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="tick"):
+    """Ingest's word on one input partition: all of it up to `read_to_ms` is written to this partition.
+
+    It has no source: of several the newest of each figure holds, however often they come.
+    """
+
+    generation: int
+    topic: str
+    partition: int
+    inputs: tuple[tuple[str, int], ...]
+    """Each input topic, by ingest's configuration, and how many partitions it has: who else has to speak."""
+    read_to_ms: int
+    """A time of receipt; 0: nothing is known yet."""
+    receipt_ms: int
+    """When it was written, by the clock of ingest's host."""
+
+
 class Ruling(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="ruling"):
     """A person's word on a condition, sent by dispatch."""
 
@@ -129,7 +165,8 @@ class Fact(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="fact"):
         return self.record.emu_id
 
 
-InternalRecord = Edge | Snapshot | Ruling | Fact
+InternalRecord = Edge | Snapshot | Presence | Ruling | Fact
+"""What is said of an EMU."""
 
 encode_internal = msgspec.msgpack.Encoder().encode
-decode_internal = msgspec.msgpack.Decoder(InternalRecord).decode
+decode_internal = msgspec.msgpack.Decoder(InternalRecord | Tick).decode

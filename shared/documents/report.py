@@ -86,13 +86,28 @@ class SnapshotReport(Report, tag="snapshot", kw_only=True, frozen=True, gc=False
     component: Identifier = "emu"
 
 
+class HeartbeatReport(Report, tag="heartbeat", kw_only=True, frozen=True, gc=False):
+    """The EMU is there, and will say so again after `interval_s`."""
+
+    interval_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)]
+
+
+class OfflineReport(Report, tag="offline", kw_only=True, frozen=True, gc=False):
+    """The EMU has gone: the last will that it left with its broker. `boot` is that of its connection."""
+
+
+class OnlineReport(Report, tag="online", kw_only=True, frozen=True, gc=False):
+    """The EMU is back. What stands at it is still to be said."""
+
+
 class _Shape(msgspec.Struct, frozen=True, gc=False):
     """What is read of a report first."""
 
     type: str = "alarm"
 
 
-AnyReport = AlarmReport | SnapshotReport | RegistersReport
+PresenceReport = HeartbeatReport | OfflineReport | OnlineReport
+AnyReport = AlarmReport | SnapshotReport | RegistersReport | PresenceReport
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_shape = msgspec.json.Decoder(_Shape).decode
@@ -100,6 +115,9 @@ _decode_as: dict[str, Callable[[bytes], AnyReport]] = {
     "alarm": msgspec.json.Decoder(AlarmReport).decode,
     "snapshot": msgspec.json.Decoder(SnapshotReport).decode,
     "registers": msgspec.json.Decoder(RegistersReport).decode,
+    "heartbeat": msgspec.json.Decoder(HeartbeatReport).decode,
+    "offline": msgspec.json.Decoder(OfflineReport).decode,
+    "online": msgspec.json.Decoder(OnlineReport).decode,
 }
 
 
@@ -148,6 +166,8 @@ def decode_report(report: bytes) -> AnyReport:
             _check_snapshot(decoded)
         case RegistersReport():
             _check_registers(decoded)
+        case _:  # presence has no fields of its own to check
+            pass
     return decoded
 
 

@@ -48,6 +48,10 @@ class Batch(Protocol):
         """
         ...
 
+    def lose_input(self) -> None:
+        """Records are gone that were to be taken next; those that come now lie behind them."""
+        ...
+
     def follow_clock(self, at_ms: int) -> bool:
         """All input up to this moment is taken: do what is due by then. False: the batch is full."""
         ...
@@ -251,8 +255,10 @@ class ExactlyOnceTask:
         if not self._unread:
             wait_ms = self._commit_in_ms(gathering)
             pause_ms = READ_TIMEOUT_MS if wait_ms is None else min(wait_ms, READ_TIMEOUT_MS)
-            room = MAX_RECORDS - gathering.records
+            room, losses = MAX_RECORDS - gathering.records, reader.losses
             self._unread += await reader.read(timeout_ms=pause_ms, max_records=room)
+            if reader.losses > losses:
+                batch.lose_input()
             if self._unread and self._oldest_ms is None:
                 self._oldest_ms = self._unread[0].timestamp
         unread, judged_by_s = self._unread, time.monotonic() + MAX_JUDGING_S

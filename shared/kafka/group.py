@@ -152,6 +152,11 @@ class Group(ConsumerRebalanceListener):
         """The partitions that are ours now."""
         return sorted(partition.partition for partition in self._owned)
 
+    @property
+    def topic_partitions(self) -> int | None:
+        """How many partitions the topic has, by what the brokers said last; None: not known."""
+        return len(self.membership.member.partitions_for_topic(self._topic) or ()) or None
+
     def not_ready(self) -> list[str]:
         """What is missing before this member serves all that it owns; empty: nothing."""
         if not self._assigned:

@@ -39,6 +39,8 @@ class Reader:
         ask_ends: bool = False,
     ) -> None:
         """`ask_ends`: find out `ends_at_start`."""
+        self.losses = 0
+        """How often input was gone that was not read yet; what `read` gives from then on lies behind it."""
         self._client: AIOKafkaConsumer = make_reader(kafka)
         self._offsets = dict(offsets)
         self._started_ms = now_ms()
@@ -184,6 +186,7 @@ class Reader:
             position = await self.position(partition)
             if start <= position <= ends[partition]:
                 continue
+            self.losses += 1
             LOST_INPUT.labels(partition.topic, str(partition.partition)).inc()
             log.error(
                 "input lost: the log does not hold the next record any more",

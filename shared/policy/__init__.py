@@ -6,6 +6,13 @@ definitions.py   what the grades mean
 """
 
 from shared.policy.definitions import GRADE_DEFINITIONS
-from shared.policy.terms import GradeTerms, Policy, RegradeTerms, load_policy
+from shared.policy.terms import GradeTerms, HeartbeatTerms, Policy, RegradeTerms, load_policy
 
-__all__ = ["GRADE_DEFINITIONS", "GradeTerms", "Policy", "RegradeTerms", "load_policy"]
+__all__ = [
+    "GRADE_DEFINITIONS",
+    "GradeTerms",
+    "HeartbeatTerms",
+    "Policy",
+    "RegradeTerms",
+    "load_policy",
+]

@@ -45,6 +45,15 @@ class GradeTerms(msgspec.Struct, frozen=True, kw_only=True):
     severity: Annotated[Severity, msgspec.Meta(description='"major", "general" or "none"')]
 
 
+class HeartbeatTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """After what silence an EMU that sends heartbeats is taken for offline."""
+
+    missed: Annotated[int, msgspec.Meta(ge=1, le=100, description="a number from 1 to 100")]
+    """So many heartbeats, by the EMU's own interval."""
+    least_s: Seconds
+    """But not sooner than this, however short its interval."""
+
+
 class RegradeTerms(msgspec.Struct, frozen=True, kw_only=True):
     """When a fault is graver than the catalogue says. A contract may only make it graver sooner."""
 
@@ -64,11 +73,12 @@ class RegradeTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The times of all grades, and when a fault is regraded."""
+    """The times of all grades, when a fault is regraded, and when an EMU is silent."""
 
     warning_shares: tuple[Share, ...]
     """Parts of a clock's time after which a warning is given, ascending, between 0 and 1."""
     regrade: RegradeTerms
+    heartbeat: HeartbeatTerms
     grades: dict[Grade, GradeTerms]
 
     @property
@@ -102,9 +112,11 @@ def _read_policy(path: Path, base: Policy | None, problems: list[Problem]) -> Po
     if root is None:
         return None
     known = {"warning_shares": base.warning_shares} if base else {}
-    keys = root.read(_PolicyKeys, base=known, besides=("grade", "regrade"))
+    keys = root.read(_PolicyKeys, base=known, besides=("grade", "heartbeat", "regrade"))
     if "warning_shares" in root.values and keys is not None:
         _check_shares(keys.warning_shares, root)
+    known = msgspec.structs.asdict(base.heartbeat) if base else None
+    heartbeat = root.table("heartbeat").read(HeartbeatTerms, base=known)
     by_grade = root.table("grade")
     by_grade.tell_unknown(GRADES)
     grades: dict[Grade, GradeTerms] = {}
@@ -119,9 +131,11 @@ def _read_policy(path: Path, base: Policy | None, problems: list[Problem]) -> Po
     regrade = root.table("regrade").read(
         RegradeTerms, base=msgspec.structs.asdict(base.regrade) if base else None
     )
-    if keys is None or regrade is None or len(grades) < len(GRADES):
+    if keys is None or heartbeat is None or regrade is None or len(grades) < len(GRADES):
         return None
-    return Policy(warning_shares=keys.warning_shares, regrade=regrade, grades=grades)
+    return Policy(
+        warning_shares=keys.warning_shares, regrade=regrade, heartbeat=heartbeat, grades=grades
+    )
 
 
 def _check_shares(shares: tuple[str, ...], root: Table) -> None:

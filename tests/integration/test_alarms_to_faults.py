@@ -20,7 +20,7 @@ from services.ingest.main import IngestService
 from services.ingest.main import build as build_ingest
 from shared.catalogue import load_catalogue
 from shared.documents.emu import EmuRecord, encode_emu_record
-from shared.documents.internal import decode_internal, encode_internal
+from shared.documents.internal import Tick, decode_internal, encode_internal
 from shared.errors import ConfigError
 from shared.failures import MOST_IN_WINDOW
 from shared.kafka.partition import partition_of
@@ -30,7 +30,7 @@ from shared.times import DAY_MS, from_rfc3339, now_ms, to_rfc3339
 from tests.at_once import rules_at_once
 from tests.conditions import until
 from tests.integration.services import running
-from tests.kafka_log import documents, ends_of, producing, read_topic
+from tests.kafka_log import Record, documents, ends_of, producing, read_topic
 from tests.unit.alarms import edge
 
 PARTITIONS = 4
@@ -68,6 +68,11 @@ class Stage:
             for value in values:
                 raw = value if isinstance(value, bytes) else json.dumps(value).encode()
                 await producer.send_and_wait(self.input, raw)
+
+    async def alarms(self) -> list[Record]:
+        """What was said of EMUs; without the ticks."""
+        records = await read_topic(self.kafka, self.topics.alarms)
+        return [one for one in records if not isinstance(decode_internal(one.value or b""), Tick)]
 
     async def faults(self) -> list[dict[str, Any]]:
         return documents(await read_topic(self.kafka, self.topics.faults))
@@ -235,7 +240,7 @@ async def test_a_coordinator_that_does_not_know_the_offset_yet_is_asked_again(
         await stage.send(report(2))
         await until(lambda: _count(stage, 2))
     assert answers["left out"] == 0
-    assert len(await read_topic(stage.kafka, stage.topics.alarms)) == 2
+    assert len(await stage.alarms()) == 2
 
 
 def fail(*_: object, **_named: object) -> None:
@@ -276,7 +281,7 @@ async def test_a_record_on_which_a_rule_fails_is_judged_by_its_catalogue_grade_a
         headers = dict(letter.headers)
         assert headers["reason"] == b"rule_failed"
         assert headers["detail"] == b"ZeroDivisionError(); it was judged by the catalogue alone"
-        (alarm,) = await read_topic(stage.kafka, stage.topics.alarms)
+        (alarm,) = await stage.alarms()
         assert letter.value == alarm.value
         await stage.send(report(1, state="cleared"))
         await until(lambda: _count(stage, 2))
@@ -420,7 +425,7 @@ async def test_words_of_registers_raise_what_they_show_and_clear_what_they_no_lo
         ("opened", "emu", "victron:battery/ErrorCode.15"),
     ]
     assert {fault["count"] for fault in faults} == {1}
-    alarms = await read_topic(stage.kafka, stage.topics.alarms)
+    alarms = await stage.alarms()
     assert len(alarms) == 6, "one record for a report, however many bits it has"
     (letter,) = await read_topic(stage.kafka, stage.topics.dead_letters)
     headers = dict(letter.headers)
@@ -462,7 +467,7 @@ async def test_a_record_in_the_wrong_partition_is_a_dead_letter(stage: Stage) ->
     async with running(stage.ingest(), stage.classifier()):
         await stage.send(report(1))
         await until(lambda: _count(stage, 1))
-        (alarm,) = await read_topic(stage.kafka, stage.topics.alarms)
+        (alarm,) = await stage.alarms()
         assert decode_internal(alarm.value or b"").emu_id == "emu-1"
         wrong = (alarm.partition + 1) % PARTITIONS
         async with producing(stage.kafka) as producer:

@@ -16,15 +16,20 @@ from shared.documents.internal import (
     Fact,
     InternalRecord,
     Part,
+    Presence,
     Ruling,
     Snapshot,
     Source,
+    Tick,
 )
+from shared.policy import load_policy
 from shared.times import from_rfc3339
 
 NOON_MS = from_rfc3339("2026-11-22T12:00:00Z")
 CATALOGUE = load_catalogue()
 HOLDS_MS: Mapping[Grade, int] = {"A": 0, "B": 3_000, "C": 10_000, "D": 30_000}
+# Three heartbeats, 30 s at least.
+HEARTBEAT = load_policy(None).heartbeat
 CODE_A = "sunspec:802.Evt1.1"
 
 
@@ -130,9 +135,39 @@ def part(
 
 def condition_of(first: Edge) -> Condition:
     """The condition that `first` opens."""
-    outcome = judge_edge(Emu(), None, first, first.receipt_ms, AtOnce(CATALOGUE, {}))
+    outcome = judge_edge(Emu(), None, first, first.receipt_ms, AtOnce(CATALOGUE, {}, HEARTBEAT))
     (condition,) = outcome.conditions
     return condition
+
+
+def presence(
+    offset: int, state: Any = "heartbeat", *, receipt_ms: int = NOON_MS, **fields: Any
+) -> Presence:
+    """EMU `e1` of site `s1` is there, and says so every 30 s; or it is `offline`, or `online`."""
+    known: dict[str, Any] = {
+        "source": Source(1, "emu.alarms", 0, offset, 0),
+        "emu_id": "e1",
+        "site_id": "s1",
+        "state": state,
+        "at_ms": receipt_ms,
+        "receipt_ms": receipt_ms,
+        "trusted": True,
+        "interval_s": 30.0 if state == "heartbeat" else None,
+    }
+    return Presence(**(known | fields))
+
+
+def tick(read_to_ms: int, partition: int = 0, **fields: Any) -> Tick:
+    """All of the partition up to there is read; the input has one partition."""
+    known: dict[str, Any] = {
+        "generation": 1,
+        "topic": "emu.alarms",
+        "partition": partition,
+        "inputs": (("emu.alarms", 1),),
+        "read_to_ms": read_to_ms,
+        "receipt_ms": read_to_ms,
+    }
+    return Tick(**(known | fields))
 
 
 class Desk:
@@ -142,18 +177,27 @@ class Desk:
         self, catalogue: Catalogue = CATALOGUE, *, hold_ms: Mapping[Grade, int] | None = None
     ) -> None:
         """Without `hold_ms` nothing waits, no delay and no chatter either."""
-        self._rules = AtOnce(catalogue, {}) if hold_ms is None else Rules(catalogue, hold_ms)
+        self._rules = (
+            AtOnce(catalogue, {}, HEARTBEAT)
+            if hold_ms is None
+            else Rules(catalogue, hold_ms, HEARTBEAT)
+        )
         self.partition = Partition(self._rules)
         self.published: list[Fault] = []
         self.buried: list[str] = []
         """Ids of faults whose documents were taken away."""
         self.changelog: dict[bytes, bytes | None] = {}
 
-    def hear(self, *records: InternalRecord, until_ms: int | None = None) -> list[Fault]:
+    def hear(self, *records: InternalRecord | Tick, until_ms: int | None = None) -> list[Fault]:
         """One batch, committed, or as many as it takes; returns what was published."""
         before = len(self.published)
         batch = self.partition.stage()
         for record in records:
+            if isinstance(record, Tick):
+                batch = self._follow_clock(batch, 0)
+                batch.listen(record)
+                batch = self._follow_clock(batch, 0)
+                continue
             batch = self._follow_clock(batch, record.receipt_ms)
             batch.judge(record)
         if until_ms is not None:
@@ -161,10 +205,21 @@ class Desk:
         self.commit(batch)
         return self.published[before:]
 
-    def hear_in_vain(self, *records: InternalRecord) -> None:
+    def lose_input(self) -> list[Fault]:
+        """Records are gone that were not read; in as many batches as it takes."""
+        before = len(self.published)
+        batch = self.partition.stage()
+        batch.lose_input()
+        self.commit(self._follow_clock(batch, 0))
+        return self.published[before:]
+
+    def hear_in_vain(self, *records: InternalRecord | Tick) -> None:
         """One batch whose transaction is aborted."""
         batch = self.partition.stage()
         for record in records:
+            if isinstance(record, Tick):
+                batch.listen(record)
+                continue
             batch.follow_clock(record.receipt_ms)
             batch.judge(record)
 

@@ -9,7 +9,18 @@ from shared.catalogue import Catalogue
 from shared.documents.fault import Fault
 from shared.documents.internal import Edge, Snapshot
 from shared.times import HOUR_MS, MINUTE_MS, to_rfc3339
-from tests.unit.alarms import HOLDS_MS, NOON_MS, Desk, changes, edge, part, row, ruling, snapshot
+from tests.unit.alarms import (
+    HOLDS_MS,
+    NOON_MS,
+    Desk,
+    changes,
+    edge,
+    part,
+    presence,
+    row,
+    ruling,
+    snapshot,
+)
 
 CATALOGUE = Catalogue(
     [
@@ -50,6 +61,11 @@ class Away(Desk):
             self._offset, part(None, *codes), receipt_ms=self.now_ms, at_ms=self.now_ms - ago_ms
         )
         return self.hear(said)
+
+    def tell(self, state: str) -> list[Fault]:
+        """What it says of its presence."""
+        self._offset += 1
+        return self.hear(presence(self._offset, state, receipt_ms=self.now_ms))
 
     def after(self, span_ms: int) -> list[Fault]:
         self.now_ms += span_ms
@@ -303,3 +319,15 @@ def past(number: int) -> Edge:
 def judge(batch: Batch, record: Edge | Snapshot) -> None:
     batch.follow_clock(record.receipt_ms)
     batch.judge(record)
+
+
+def test_online_ends_a_backlog_and_a_heartbeat_between_its_parts_does_not(away: Away) -> None:
+    away.then("a", 120)
+    assert away.tell("heartbeat") == []
+    away.then("a", 90, raised=False)
+    away.then("c", 80)
+    told = away.tell("online")
+    assert [(fault.code, fault.change, fault.state) for fault in told] == [
+        ("a", "opened", "cleared")
+    ]
+    assert changes(away.after(HOLDS["C"])) == ["opened"]

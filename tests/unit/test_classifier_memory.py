@@ -2,7 +2,7 @@
 
 from services.classifier.partition import Partition
 from services.classifier.state import condition_key, decode_condition, encode, share
-from tests.unit.alarms import CATALOGUE, AtOnce, condition_of, edge
+from tests.unit.alarms import CATALOGUE, HEARTBEAT, AtOnce, condition_of, edge
 
 REPORT = edge(1, level="fault", model="XR-2000", firmware="4.1.7", boot="b", seq=1)
 
@@ -14,7 +14,7 @@ def test_sharing_texts_changes_nothing_that_is_said() -> None:
 
 
 def test_conditions_that_are_restored_share_their_texts() -> None:
-    partition = Partition(AtOnce(CATALOGUE, {}))
+    partition = Partition(AtOnce(CATALOGUE, {}, HEARTBEAT))
     for component in ("bms/rack-1", "bms/rack-2"):
         report = edge(1, component=component, level="fault", model="XR-2000", boot="b", seq=1)
         condition = condition_of(report)

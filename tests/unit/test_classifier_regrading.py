@@ -14,7 +14,7 @@ from shared.documents.fault import Fault, Grade
 from shared.documents.internal import decode_internal
 from shared.policy import GRADE_DEFINITIONS
 from shared.times import HOUR_MS, MINUTE_MS, to_rfc3339
-from tests.unit.alarms import HOLDS_MS, NOON_MS, Desk, changes, edge, row, ruling
+from tests.unit.alarms import HEARTBEAT, HOLDS_MS, NOON_MS, Desk, changes, edge, row, ruling
 
 DAY_MS = 24 * HOUR_MS
 BY_LEVEL = {
@@ -297,7 +297,7 @@ def test_however_many_conditions_rise_only_so_many_are_remembered() -> None:
     for number in range(MAX_KEPT + 10):
         base.put(b"%d" % number, (NOON_MS,))
     staged = ChangedRaises(base)
-    staged.forget(NOON_MS, Rules(CATALOGUE, {}))
+    staged.forget(NOON_MS, Rules(CATALOGUE, {}, HEARTBEAT))
     staged.apply()
     assert len(base.by_key) == MAX_KEPT
     assert b"9" not in base.by_key

@@ -7,6 +7,7 @@ from services.ingest.parts import MAX_STANDING, MAX_STANDING_OF_VALUE
 from services.ingest.reports import (
     MAX_SNAPSHOT_BYTES,
     Arrival,
+    Made,
     clamp_receipt,
     count_unknown_codes,
     count_unknown_registers,
@@ -47,7 +48,7 @@ def arrival(value: bytes | None) -> Arrival:
     return Arrival(3, "emu.alarms", 2, 41, b"k", value, RECEIPT_MS)
 
 
-def read(value: object) -> list[Edge | Snapshot | DeadLetter]:
+def read(value: object) -> list[Made | DeadLetter]:
     raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
     return list(read_arrival(arrival(raw), CATALOGUE))
 
