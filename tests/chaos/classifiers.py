@@ -4,12 +4,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncGenerator, Collection, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
 import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.endpoints import is_ready, metrics_text
@@ -93,6 +94,12 @@ class Fleet:
         return [instance for instance in self.instances if instance.alive]
 
     @property
+    def given_up(self) -> bool:
+        """Whether one of them has had no answer to a commit for so long that it has begun anew."""
+        logs = "".join(instance.log for instance in self.instances)
+        return '"reason": "outcome_unknown"' in logs or '"reason": "transaction"' in logs
+
+    @property
     def told(self) -> int:
         """How many faults a reader has seen."""
         return len(self._told_ms)
@@ -141,10 +148,13 @@ class Fleet:
             await self._deliver(producer, load.last_words())
 
     async def _deliver(self, producer: AIOKafkaProducer, words: Iterable[Outgoing]) -> None:
-        sent = [
-            await producer.send(word.topic, word.value, word.key, word.partition) for word in words
-        ]
-        await asyncio.gather(*sent)
+        """What does not arrive, or twice, is no matter: the oracle hears what is in Kafka."""
+        with suppress(KafkaError):
+            sent = [
+                await producer.send(word.topic, word.value, word.key, word.partition)
+                for word in words
+            ]
+            await asyncio.gather(*sent)
 
     async def watch(self) -> None:
         """Note when faults can be read."""

@@ -4,7 +4,6 @@ What is published is compared with the oracle at the end of each, document by do
 of docs/behaviour.md, with a second more for a machine that has the broker and more on it.
 """
 
-import asyncio
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,8 +20,6 @@ pytestmark = pytest.mark.long
 
 HEALTHY_WAIT_S = 2 + 1
 ORPHANED_WAIT_S = SESSION_S + 3 + 1
-# Over the time in which a commit is given up.
-BROKER_STILL_S = 14
 
 two_and_three = pytest.mark.parametrize("instances", [2, 3])
 
@@ -105,11 +102,9 @@ async def test_the_broker_stands_still_in_the_middle_of_their_commits(
         assert broker is not None
         async with loaded_fleet(servers.kafka, prefix, tmp_path, instances) as fleet:
             broker.send(signal.SIGSTOP)
-            await asyncio.sleep(BROKER_STILL_S)
+            await until(lambda: fleet.given_up, timeout_s=60, what="a commit is given up")
             broker.send(signal.SIGCONT)
             await fleet.until_shared(*fleet.alive)
-            logs = "".join(instance.log for instance in fleet.instances)
-            assert '"reason": "outcome_unknown"' in logs or '"reason": "transaction"' in logs
 
 
 @pytest.mark.parametrize(("instances", "how"), [(2, signal.SIGTERM), (3, signal.SIGKILL)])
@@ -125,5 +120,5 @@ async def test_the_broker_is_restarted(
             await broker.ended()
             last.push_async_callback(Running(broker.program).abandon)
             told = fleet.told
-            await until(lambda: fleet.told > told + 100, timeout_s=60, what="they go on")
+            await until(lambda: fleet.told > told + 100, timeout_s=150, what="they go on")
             await fleet.until_shared(*fleet.alive)
