@@ -28,10 +28,6 @@ def judge_fact(
     """
     if fact.record.revision <= before.revision:
         return Outcome("known")
-    if fact.site_id != fact.record.site_id:
-        return Outcome(
-            "elsewhere"
-        )  # until moves are here: what stands stays with the site that it had
     facts = facts_of(fact.record)
     released = before.state in HELD_BACK and facts.state == "in_service"
     changed: list[Condition] = []

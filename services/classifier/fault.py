@@ -2,7 +2,7 @@
 
 from services.classifier.state import NO_MARKS, Condition, Facts, Regrade
 from shared.catalogue import Catalogue
-from shared.documents.fault import GRADES, Fault, FaultChange, FaultSource
+from shared.documents.fault import GRADES, Fault, FaultChange, FaultSource, FaultState
 from shared.policy import GRADE_DEFINITIONS
 from shared.times import to_rfc3339
 
@@ -25,7 +25,7 @@ def make_fault(
         fault_id=condition.fault_id,
         revision=condition.revision,
         change=change,
-        state="open" if cleared_at_ms is None else "closed" if change == "closed" else "cleared",
+        state=_state(change, condition),
         stale=marks.stale,
         grade=condition.grade,
         grade_reason=_reason(condition, marks.regrade),
@@ -52,9 +52,16 @@ def make_fault(
         flaps=condition.flaps,
         cause_id=marks.cause_id,
         rule=marks.rule,
+        moved_from=marks.moved_from,
         catalogue=catalogue.version,
         source=FaultSource(source.topic, source.partition, source.offset),
     )
+
+
+def _state(change: FaultChange, condition: Condition) -> FaultState:
+    if change in ("closed", "moved"):
+        return "closed"
+    return "open" if condition.cleared_at_ms is None else "cleared"
 
 
 def _reason(condition: Condition, regrade: Regrade | None) -> str:

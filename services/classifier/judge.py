@@ -30,7 +30,18 @@ from services.classifier.rules import Rules
 from services.classifier.rulings import clear, detach, regrade_by
 from services.classifier.scope import is_spoken_of, names_spoken_of
 from services.classifier.state import Condition, ConditionKey, ConditionName, Emu, Facts
-from shared.documents.internal import Active, Edge, InternalRecord, Presence, Ruling, Snapshot
+from services.classifier.whereabouts import Move
+from shared.documents.internal import (
+    Active,
+    Edge,
+    Forward,
+    InternalRecord,
+    Presence,
+    Ruling,
+    Snapshot,
+    Transfer,
+    Word,
+)
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +63,16 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The EMU need not be written: what is lost of it would be judged alike."""
     facts: Facts | None = None
     """None: unchanged."""
+    move: Move | None = None
+    """None: unchanged. What follows comes of moves only."""
+    left: tuple[Told, ...] = ()
+    """The last revisions of faults that end with a move, with the facts as they were before."""
+    gone: tuple[ConditionName, ...] = ()
+    """Conditions that are not here any more."""
+    sent: tuple[Transfer | Forward, ...] = ()
+    """What goes to other partitions."""
+    released: tuple[Word | Forward, ...] = ()
+    """What was held and is to be judged now."""
 
 
 def never(_: ConditionKey) -> tuple[int, ...]:

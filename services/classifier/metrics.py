@@ -40,6 +40,11 @@ FLAPPING = Gauge(
     "Conditions that come and go: three changes within a minute, and no quiet minute since.",
     ["partition"],
 )
+TRANSFERS_MISSING = Gauge(
+    "bakvakt_classifier_transfers_missing",
+    "EMUs that came from another site, and what was known of them there has not come yet.",
+    ["partition"],
+)
 FAULTS_OPEN = Gauge(
     "bakvakt_classifier_faults_open",
     "Faults whose condition stands.",

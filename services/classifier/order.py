@@ -165,6 +165,17 @@ def _count(boot: Boot, seq: int) -> Boot:
     return Boot(boot.boot, _add(boot.seen, seq), boot.base, boot.wraps_at)
 
 
+def join_numbers(one: tuple[Interval, ...], other: tuple[Interval, ...]) -> tuple[Interval, ...]:
+    """The intervals of both, those that touch joined."""
+    joined: list[Interval] = []
+    for first, last in sorted((*one, *other)):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return tuple(joined[-MAX_INTERVALS:])
+
+
 def _add(seen: tuple[Interval, ...], seq: int) -> tuple[Interval, ...]:
     """The intervals with `seq` in them, those that touch joined."""
     first, last = seq, seq

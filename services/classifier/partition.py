@@ -6,7 +6,7 @@ aborted batch leaves nothing behind.
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from services.classifier.conditions import ChangedConditions, Conditions
 from services.classifier.facts import judge_fact
 from services.classifier.fault import make_fault
 from services.classifier.grading import ages_at
+from services.classifier.journeys import ChangedMoves, Moves
 from services.classifier.judge import (
     Outcome,
     end_of_backlog,
@@ -33,10 +34,10 @@ from services.classifier.lifetime import (
     silent_emus,
 )
 from services.classifier.listening import Listening, listen
+from services.classifier.moves import At, Known, judge_moving, stop_waiting
 from services.classifier.plain import judge_plainly, wake_plainly
 from services.classifier.presence import (
     OFFLINE,
-    go_elsewhere,
     judge_presence,
     judge_silence,
     mark_stale,
@@ -44,7 +45,6 @@ from services.classifier.presence import (
     silent_at_ms,
 )
 from services.classifier.raises import ChangedRaises, Raises
-from services.classifier.revisions import Told
 from services.classifier.rules import Rules
 from services.classifier.silence import SilenceList
 from services.classifier.state import (
@@ -72,16 +72,20 @@ from services.classifier.state import (
     parse_emu_key,
     share,
 )
+from services.classifier.whereabouts import ALONE, Here, Move, decode_move, move_key
 from shared.documents.emu import EMU_STATES, EmuRecord
 from shared.documents.fault import GRADES, Fault, FaultChange
 from shared.documents.internal import (
     Edge,
     Fact,
+    Forward,
     InternalRecord,
     Presence,
     Ruling,
     Snapshot,
     Tick,
+    Transfer,
+    Word,
 )
 
 _NEW_EMU = Emu()
@@ -119,8 +123,10 @@ class WakeFailure(NamedTuple):
 class Partition:
     """Conditions and EMUs of one partition, and the input offset that they are valid for."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, here: Here = ALONE) -> None:
         self.rules = rules
+        self.here = here
+        self.moves = Moves()
         self.meta = Meta(offset=0, now_ms=0)
         self.conditions = Conditions()
         self.raises = Raises()
@@ -157,8 +163,10 @@ class Partition:
         elif key.startswith(b"e"):
             self._restore_emu(parse_emu_key(key), value)
         elif key.startswith(b"f"):
+            self._restore_facts(parse_emu_key(key), value)
+        elif key.startswith(b"m"):
             if value is not None:
-                self.facts[parse_emu_key(key)] = decode_facts(value)
+                self.moves.put(parse_emu_key(key), decode_move(value))
         elif key.startswith(b"r"):
             self._restore_raises(key, value)
         elif key.startswith(b"x"):
@@ -199,6 +207,12 @@ class Partition:
         else:
             self.emus[emu_id] = decode_emu(value)
 
+    def _restore_facts(self, emu_id: str, value: bytes | None) -> None:
+        if value is None:
+            self.facts.pop(emu_id, None)
+        else:
+            self.facts[emu_id] = decode_facts(value)
+
     def _restore_raises(self, key: bytes, value: bytes | None) -> None:
         if value is None:
             self.raises.remove(key)
@@ -238,6 +252,9 @@ class Partition:
             self.emus_by_state[before.state] -= 1
             self.emus_by_state[facts.state] += 1
             self.facts[emu_id] = facts
+            if not facts.revision:
+                del self.facts[emu_id]
+        batch.moves.apply()
         self._seeds = {}
         self.listened += batch.listened
         self.offline += batch.offline
@@ -356,6 +373,10 @@ class Batch:
         """Closed faults that have had it: their documents go."""
         self.silent: Sequence[str] = ()
         """EMUs that are forgotten."""
+        self.moves = ChangedMoves(partition.moves)
+        self.sent: list[Transfer | Forward] = []
+        """Records for other partitions of the input."""
+        self._released: list[Word | Forward] = []
         self.retired = 0
         """Records of EMUs that are retired."""
 
@@ -363,14 +384,23 @@ class Batch:
     def changes_state(self) -> bool:
         """Whether anything but the offset and the time has changed that is to be written."""
         marking = self.meta.marking != self._partition.meta.marking
-        return bool(self.conditions.changes or self.emus or self.facts) or marking
+        changes = self.conditions.changes or self.emus or self.facts or self.moves.changes
+        return bool(changes) or marking
 
     def judge(self, record: InternalRecord) -> None:
         """One record; `follow_clock` to its receipt must have gone before.
 
         All or nothing: where a rule raises, no part of the record's outcome is staged.
         """
-        self._take(record.emu_id, self._judge(record))
+        emu = self._emu(record.emu_id)
+        if emu.backlog is not None and ends_backlog(emu, record):
+            self._end_backlog(record.emu_id)
+            emu = self._emu(record.emu_id)
+        if type(record) is Edge and not self.moves:  # nearly all
+            outcome = self._judge(emu, record)
+        else:
+            outcome = judge_moving(record, self._known(record.emu_id), self._at, self._judge)
+        self._take(record.emu_id, outcome)
         if self.facts or self._partition.emus_by_state["retired"]:
             self._count_retired(record)
 
@@ -390,9 +420,18 @@ class Batch:
 
     def judge_plainly(self, record: InternalRecord) -> None:
         """As `judge`, where a rule of it raises: by the catalogue's grade, without rules."""
-        emu, conditions = self._emu(record.emu_id), self.conditions.of(record.emu_id)
-        outcome = judge_plainly(emu, conditions, record, self.meta.now_ms, self._rules.catalogue)
-        self._take(record.emu_id, outcome)
+        known = self._known(record.emu_id)
+        self._take(record.emu_id, judge_moving(record, known, self._at, self._judge_plainly))
+
+    def take_released(self) -> list[Word | Forward]:
+        """What was held for a transfer that has come by now: to be judged next, in this order."""
+        released, self._released = self._released, []
+        return released
+
+    def stop_waiting(self, at_ms: int) -> None:
+        """All input up to this moment is taken: who has waited too long for a transfer waits no longer."""
+        for emu_id in self.moves.waiting_too_long(at_ms):
+            self._take(emu_id, stop_waiting(self._known(emu_id), self._at))
 
     def follow_clock(self, now_ms: int) -> bool:
         """Move the task's time to `now_ms`, never back, and wake what is due on the way, in order.
@@ -435,7 +474,9 @@ class Batch:
         for emu_id, emu in self.emus.items():
             yield emu_key(emu_id), encode(emu)
         for emu_id, facts in self.facts.items():
-            yield facts_key(emu_id), encode(facts)
+            yield facts_key(emu_id), encode(facts) if facts.revision else None
+        for emu_id, move in self.moves.changes.items():
+            yield move_key(emu_id), encode(move)
         for fault_id, hour in self.closed:
             yield closed_key(fault_id), encode(hour)
         for fault_id in self.buried:
@@ -489,12 +530,8 @@ class Batch:
         emu, conditions = self._emu(emu_id), self.conditions.of(emu_id)
         self._take(emu_id, end_of_backlog(emu, conditions, self.meta.now_ms, self._rules))
 
-    def _judge(self, record: InternalRecord) -> Outcome:
+    def _judge(self, emu: Emu, record: Word | Fact) -> Outcome:
         now_ms, rules = self.meta.now_ms, self._rules
-        emu = self._emu(record.emu_id)
-        if ends_backlog(emu, record):
-            self._end_backlog(record.emu_id)
-            emu = self._emu(record.emu_id)
         match record:
             case Edge():
                 condition = self.conditions.get((record.emu_id, record.component, record.code))
@@ -515,8 +552,7 @@ class Batch:
             case Fact():
                 facts = self._facts(record.emu_id)
                 conditions = self.conditions.of(record.emu_id)
-                outcome = judge_fact(facts, conditions.values(), record, now_ms, rules)
-                return go_elsewhere(emu, outcome)
+                return judge_fact(facts, conditions.values(), record, now_ms, rules)
         if emu.link is None:
             return outcome
         offline = self.conditions.get((record.emu_id, *OFFLINE)) if emu.link.gone else None
@@ -567,6 +603,18 @@ class Batch:
             self._take(emu_id, outcome)
         return False
 
+    def _judge_plainly(self, emu: Emu, record: Word | Fact) -> Outcome:
+        conditions = self.conditions.of(record.emu_id)
+        return judge_plainly(emu, conditions, record, self.meta.now_ms, self._rules.catalogue)
+
+    @property
+    def _at(self) -> At:
+        return At(self._partition.here, self.meta.now_ms, self._rules)
+
+    def _known(self, emu_id: str) -> Known:
+        conditions = self.conditions.of(emu_id)
+        return Known(self._emu(emu_id), self._facts(emu_id), conditions, self.moves.get(emu_id))
+
     def _count_retired(self, record: InternalRecord) -> None:
         if self._facts(record.emu_id).state == "retired" and not isinstance(record, Fact):
             self.retired += 1
@@ -597,8 +645,10 @@ class Batch:
 
     def _take(self, emu_id: str, outcome: Outcome) -> None:
         """What came of a record of the EMU, or of a wake-up."""
-        if outcome.told:  # first: where this raises, nothing is staged
-            self._tell(outcome.told, outcome.facts or self._facts(emu_id))
+        if outcome.told or outcome.left:  # first: where this raises, nothing is staged
+            self._tell(emu_id, outcome)
+        if outcome.move is not None:
+            self._take_move(emu_id, outcome, outcome.move)
         if outcome.facts is not None:
             self.facts[emu_id] = outcome.facts
         if outcome.emu is not None:
@@ -612,16 +662,26 @@ class Batch:
             if before is None or before.wake_at_ms != condition.wake_at_ms:
                 self._partition.wake_at(condition)
 
-    def _tell(self, told: Iterable[Told], facts: Facts) -> None:
-        catalogue = self._rules.catalogue
-        faults = [make_fault(change, condition, facts, catalogue) for change, condition in told]
+    def _take_move(self, emu_id: str, outcome: Outcome, move: Move) -> None:
+        self.moves.put(emu_id, move)
+        for name in outcome.gone:
+            self.conditions.remove((emu_id, *name))
+        self.sent += outcome.sent
+        self._released += outcome.released
+        self.urgent = self.urgent or bool(outcome.sent)
+
+    def _tell(self, emu_id: str, outcome: Outcome) -> None:
+        before, catalogue = self._facts(emu_id), self._rules.catalogue
+        facts = outcome.facts or before
+        faults = [make_fault(*left, before, catalogue) for left in outcome.left]
+        faults += [make_fault(*told, facts, catalogue) for told in outcome.told]
         self.faults += faults
         for fault in faults:
             if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:
                 self.urgent = True
             if fault.state == "closed":
                 self.closed.append((fault.fault_id, forget_at_hour(self.meta.now_ms)))
-        for change, condition in told:
+        for change, condition in (*outcome.left, *outcome.told):
             if change == "closed" or condition.marks is not None:
                 self._note(change, condition)
 

@@ -18,7 +18,7 @@ from services.classifier.state import Condition, ConditionName, Emu, facts_of, s
 from shared.catalogue import Catalogue
 from shared.documents.fault import FaultChange
 from shared.documents.ids import make_id
-from shared.documents.internal import Edge, Fact, InternalRecord, Presence, Ruling, Snapshot
+from shared.documents.internal import Edge, Fact, Ruling, Snapshot, Word
 
 RULE_FAILED_REASON = "a rule of ours failed, so this is the catalogue's grade alone"
 
@@ -35,7 +35,7 @@ class _Word(NamedTuple):
 def judge_plainly(
     emu: Emu,
     conditions: Mapping[ConditionName, Condition],
-    record: InternalRecord,
+    record: Word | Fact,
     now_ms: int,
     catalogue: Catalogue,
 ) -> Outcome:
@@ -85,9 +85,7 @@ def _awake(condition: Condition, now_ms: int) -> tuple[FaultChange | None, Condi
     return None, replace(condition, publish_at_ms=None, ages_at_ms=None)
 
 
-def _words(
-    record: Edge | Snapshot | Presence | Ruling, conditions: Mapping[ConditionName, Condition]
-) -> Iterator[_Word]:
+def _words(record: Word, conditions: Mapping[ConditionName, Condition]) -> Iterator[_Word]:
     if isinstance(record, Snapshot):
         raised = {
             (part.component, active.code): active.level

@@ -88,13 +88,6 @@ def note_life(
     )
 
 
-def go_elsewhere(emu: Emu, outcome: Outcome) -> Outcome:
-    """The EMU tells of its presence at another site from now on: its silence here says nothing."""
-    if emu.link is None or outcome.verdict != "elsewhere":
-        return outcome
-    return replace(outcome, emu=replace(emu, link=None))
-
-
 def silent_at_ms(emu: Emu, since_ms: int, rules: Rules) -> int | None:
     """When the EMU will have been silent for too long; None: its silence says nothing.
 

@@ -173,6 +173,8 @@ class Marks(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The newest word on it came in a backlog."""
     untold: bool = False
     """What the backlog made of it is told when that ends, or earlier where it is a hazard."""
+    moved_from: str | None = None
+    """The fault that it was at the site from which its EMU came."""
 
 
 NO_MARKS = Marks()

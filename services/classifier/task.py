@@ -5,6 +5,7 @@ Reading and committing exactly once is `shared.kafka.exactly_once`.
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -25,14 +26,16 @@ from services.classifier.metrics import (
     REGRADED,
     RETIRED,
     TOO_SHORT,
+    TRANSFERS_MISSING,
 )
 from services.classifier.partition import Partition
 from services.classifier.rules import Rules
 from services.classifier.state import condition_key, encode
+from services.classifier.whereabouts import Here
 from shared.documents.dead_letter import DeadLetter, Origin, make_dead_letter
 from shared.documents.emu import EMU_STATES, decode_emu_record
 from shared.documents.fault import GRADES, encode_fault
-from shared.documents.internal import InternalRecord, Tick, decode_internal
+from shared.documents.internal import InternalRecord, Tick, decode_internal, encode_internal
 from shared.errors import RecordError
 from shared.failures import RULE_FAILED, FailureLimit
 from shared.kafka.pace import Weight
@@ -59,7 +62,8 @@ class ClassifierState:
         self._settings = settings
         self._failures = failures
         self._number = partition
-        self._partition = Partition(rules)
+        home = partial(partition_of, partitions=settings.partitions)
+        self._partition = Partition(rules, Here(partition, home))
 
     @property
     def offset(self) -> int:
@@ -94,6 +98,8 @@ class ClassifierState:
         for grade in GRADES:
             open_faults = FAULTS_OPEN.labels(str(self._number), grade)
             open_faults.set(self._partition.open_by_grade[grade])
+        missing = self._partition.moves.missing(self._partition.meta.now_ms)
+        TRANSFERS_MISSING.labels(str(self._number)).set(missing)
         for state in EMU_STATES:
             EMUS.labels(str(self._number), state).set(self._partition.emus_by_state[state])
         CONDITIONS.labels(str(self._number)).set(len(self._partition.conditions))
@@ -107,6 +113,7 @@ class ClassifierState:
     def withdraw(self) -> None:
         for grade in GRADES:
             FAULTS_OPEN.remove(str(self._number), grade)
+        TRANSFERS_MISSING.remove(str(self._number))
         for state in EMU_STATES:
             EMUS.remove(str(self._number), state)
         CONDITIONS.remove(str(self._number))
@@ -116,7 +123,7 @@ class ClassifierState:
 
 
 class _Remembered(NamedTuple):
-    """What the changelog has of a condition, in the place of a record; the offset is the next alarm's."""
+    """What the changelog has of a condition, or of a word that was held, in the place of a record."""
 
     topic: str
     partition: int
@@ -159,23 +166,26 @@ class ClassifierBatch:
             self._bury(error, record)
             return True
         if isinstance(alarm, Tick):  # it moves no time: that of other inputs may stand further back
-            if not self.follow_clock(0):
+            if not self._follow(0):
                 return False
             self._batch.listen(alarm)
             return True
-        if not self.follow_clock(alarm.receipt_ms):
+        if not self._follow(alarm.receipt_ms):
             return False
         self._judge(alarm, record)
+        self._judge_released(record.offset)
         return True
 
     def lose_input(self) -> None:
         self._batch.lose_input()
 
     def follow_clock(self, at_ms: int) -> bool:
-        whole = self._batch.follow_clock(at_ms)
-        if self._batch.failures:
-            self._bury_wake_ups()
-        return whole
+        if not self._follow(at_ms):
+            return False
+        # All input is read: what was held too long for a transfer waits no longer.
+        self._batch.stop_waiting(at_ms)
+        self._judge_released(self._partition.meta.offset)
+        return True
 
     def write(self, offset: int) -> Iterator[Outgoing]:
         """Raises TooManyFailures where the partition is to wait for better rules."""
@@ -188,6 +198,9 @@ class ClassifierBatch:
             yield Outgoing(faults, number, fault_id.encode(), None)
         for key, value in self._batch.changelog():
             yield Outgoing(changelog, number, key, value)
+        for sent in self._batch.sent:
+            home = partition_of(sent.site_id, self._settings.partitions)
+            yield Outgoing(self._topics.alarms, home, sent.emu_id.encode(), encode_internal(sent))
         for letter in self._letters:
             yield bury(letter, self._topics.dead_letters, number)
 
@@ -204,6 +217,12 @@ class ClassifierBatch:
         for letter in self._letters:
             DEAD_LETTERS.labels("classifier", letter.reason).inc()
 
+    def _follow(self, at_ms: int) -> bool:
+        whole = self._batch.follow_clock(at_ms)
+        if self._batch.failures:
+            self._bury_wake_ups()
+        return whole
+
     def _read(self, record: Record) -> InternalRecord | Tick:
         try:
             alarm = decode_internal(record.value or b"")
@@ -218,7 +237,7 @@ class ClassifierBatch:
             )
         return alarm
 
-    def _judge(self, alarm: InternalRecord, record: Record) -> None:
+    def _judge(self, alarm: InternalRecord, record: Origin) -> None:
         try:
             self._batch.judge(alarm)
         except Exception as error:
@@ -226,6 +245,12 @@ class ClassifierBatch:
                 log.exception("a rule failed", offset=record.offset)
             self._failed += 1
             self._bury(RecordError(RULE_FAILED, f"{error!r}; {self._judge_plainly(alarm)}"), record)
+
+    def _judge_released(self, offset: int) -> None:
+        """What was held for a transfer, by the record at `offset` or until then."""
+        for word in self._batch.take_released():
+            key, value = word.emu_id.encode(), encode_internal(word)
+            self._judge(word, _Remembered(self._topics.alarms, self._number, offset, key, value))
 
     def _judge_plainly(self, alarm: InternalRecord) -> str:
         """What has become of it, in words."""

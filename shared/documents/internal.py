@@ -165,8 +165,42 @@ class Fact(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="fact"):
         return self.record.emu_id
 
 
-InternalRecord = Edge | Snapshot | Presence | Ruling | Fact
-"""What is said of an EMU."""
+class Transfer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="transfer"):
+    """What was known of an EMU at the partition that it has left, for the one that it moves to."""
+
+    emu_id: str
+    site_id: str
+    """Where it goes now: the record's own site, or the one of a later move."""
+    from_site: str
+    receipt_ms: int
+    """Of the fact by which it left."""
+    record: EmuRecord
+    """Of that fact; it may come after the transfer."""
+    from_sites: tuple[str, ...]
+    stood: bytes
+    """The classifier's own: what stood, and what had been heard."""
+    rest: int = 0
+    """How many more parts of it follow."""
+
+
+Word = Edge | Snapshot | Presence | Ruling
+"""What is said of one EMU, and judged."""
+
+
+class Forward(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="forward"):
+    """A word that came to a partition which its EMU has left."""
+
+    emu_id: str
+    site_id: str
+    """Where the EMU went."""
+    receipt_ms: int
+    record: Word
+    """As it came."""
+    origin: tuple[int, int]
+    """The partition that it first came to, and the revision by which the EMU had come there."""
+
+
+InternalRecord = Word | Fact | Transfer | Forward
 
 encode_internal = msgspec.msgpack.Encoder().encode
 decode_internal = msgspec.msgpack.Decoder(InternalRecord | Tick).decode

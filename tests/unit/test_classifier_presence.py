@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.classifier.state import Emu, Meta, decode_emu, decode_meta, encode
+from services.classifier.whereabouts import Here
 from shared.documents.fault import Fault
 from shared.documents.internal import Edge, Presence, Snapshot, Tick
 from shared.times import from_rfc3339
@@ -382,6 +383,7 @@ def test_a_restart_raises_nothing_that_a_person_has_cleared() -> None:
 
 def test_an_emu_that_tells_of_its_presence_elsewhere_is_not_silent_here() -> None:
     desk = Desk()
+    desk.partition.here = Here(0, lambda site_id: int(site_id != "s1"))
     desk.hear(*woven(beats(0, 60), ticks(0, 60)))
     moved = fact(1, receipt_ms=NOON_MS + 70 * S, site_id="s2")
     desk.hear(replace(moved, site_id="s1", from_sites=("s1",)))
@@ -489,3 +491,11 @@ def test_lost_heartbeats_are_no_silence() -> None:
 def test_a_changelog_from_before_presence_is_read() -> None:
     assert decode_meta(encode((7, 8))) == Meta(7, 8)
     assert decode_emu(encode(((), (), ()))) == Emu()
+
+
+def test_an_emu_that_moved_is_silent_at_its_new_site() -> None:
+    desk = Desk()
+    desk.hear(*woven(beats(0, 60), ticks(0, 60)))
+    moved = fact(1, receipt_ms=NOON_MS + 70 * S, site_id="s2")
+    desk.hear(replace(moved, site_id="s1", from_sites=("s1",)))
+    assert [fault.site_id for fault in of_offline(desk.hear(*ticks(65, 900)))] == ["s2"]

@@ -1,0 +1,162 @@
+"""What is carried from one site to another: how a fault ends there and goes on here. Pure."""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec.structs import replace
+
+from services.classifier.arrivals import Arrivals
+from services.classifier.backlog import end_backlog
+from services.classifier.order import MAX_BOOTS, join_numbers
+from services.classifier.revisions import Told, Turn, make_revision, publish
+from services.classifier.rules import Rules
+from services.classifier.state import (
+    NO_FACTS,
+    NO_MARKS,
+    Boot,
+    Condition,
+    Emu,
+    Facts,
+    with_marks,
+)
+from shared.documents.ids import make_id
+
+
+class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a transfer has in it."""
+
+    emu: Emu = Emu()
+    facts: Facts = NO_FACTS
+    arrivals: Arrivals = ()
+    conditions: tuple[Condition, ...] = ()
+    passed: tuple[tuple[int, int], ...] = ()
+    """Other transfers of the EMU that are on their way to the same place (whereabouts.Key)."""
+
+
+decode_carried = msgspec.msgpack.Decoder(Carried).decode
+
+
+def hand_over(
+    conditions: Iterable[Condition], now_ms: int, rules: Rules
+) -> tuple[tuple[Told, ...], tuple[Condition, ...]]:
+    """The last revisions of their faults, and what goes along.
+
+    A backlog ends with the move. What stands goes along as it is. A cleared fault is closed, its reopen
+    window over; what goes along is its place in the EMU's order, and a raise that waits to reopen it.
+    """
+    known = {condition.name: condition for condition in conditions}
+    left: list[Told] = []
+    for turn in end_backlog(known.values(), now_ms, rules):
+        left += turn.told
+        if turn.condition is not None:
+            known[turn.condition.name] = turn.condition
+    carried: list[Condition] = []
+    for condition in known.values():
+        if condition.revision:
+            change = "moved" if condition.stands else "closed"
+            left.append((change, make_revision(condition, now_ms, rules.catalogue)))
+        if condition.stands:
+            carried.append(condition)
+        elif condition.ripe_at_ms is not None:
+            carried.append(_begin_anew(condition))
+        elif condition.seq is not None:
+            carried.append(replace(condition, revision=0))
+    return tuple(left), tuple(carried)
+
+
+def move_to(came: Condition, site_id: str, clocks_ms: int | None) -> Condition:
+    """A condition at its new site, nothing told of it there; its fault is another, and knows which it was.
+
+    `clocks_ms`: from when its clocks run, if the move is what put the EMU into service.
+    """
+    source = came.source
+    names = (site_id, came.emu_id, came.component, came.code)
+    fault_id = make_id("f", *names, *source.stream, *source.place, came.fault_id)
+    moved = replace(came, site_id=site_id, fault_id=fault_id, revision=0)
+    if not came.revision:
+        return moved
+    marks = replace(came.marks or NO_MARKS, moved_from=came.fault_id)
+    if clocks_ms is not None and not came.hazard:
+        marks = replace(marks, clocks_from_ms=max(clocks_ms, came.opened_at_ms))
+    return with_marks(moved, marks)
+
+
+def receive(here: Condition | None, came: Condition, now_ms: int, rules: Rules) -> Turn:
+    """A condition that came with its EMU; `here` is what is known of it at the new site."""
+    was_told = came.marks is not None and came.marks.moved_from is not None
+    if here is None or here.is_word_only:
+        return publish("opened", came, now_ms, rules) if was_told else Turn("nothing", came)
+    if not (here.stands and came.stands):
+        return Turn("nothing")
+    joined = _join(here, came)
+    if not (was_told or here.revision):
+        return Turn("nothing", joined)
+    graver = joined.grade < here.grade
+    change = "opened" if not here.revision else "regraded" if graver else "repeated"
+    return publish(change, replace(joined, ripe_at_ms=None), now_ms, rules)
+
+
+def merge_heard(here: Emu, came: Emu) -> Emu:
+    """What was heard here and elsewhere; what came is the older."""
+    if here == Emu(sources=here.sources):
+        return came
+    known = {boot.boot: boot for boot in came.boots}
+    for boot in here.boots:
+        before = known.get(boot.boot)
+        known[boot.boot] = (
+            boot if before is None else Boot(boot.boot, join_numbers(before.seen, boot.seen))
+        )
+    return replace(
+        here,
+        boots=tuple(known.values())[-MAX_BOOTS:],
+        spoken=(*came.spoken, *here.spoken),
+        link=here.link or came.link,
+        snapshot_ms=max(here.snapshot_ms, came.snapshot_ms),
+    )
+
+
+def link_to(emu: Emu, site_id: str) -> Emu:
+    """Its silence is of its new site."""
+    return emu if emu.link is None else replace(emu, link=replace(emu.link, site_id=site_id))
+
+
+def _begin_anew(condition: Condition) -> Condition:
+    """A raise that waits, of a fault that has ended: it is the first of another."""
+    return replace(
+        condition,
+        revision=0,
+        opened_at_ms=condition.risen_at_ms,
+        cleared_at_ms=None,
+        closes_at_ms=None,
+        count=1,
+        flaps=0,
+        marks=None,
+    )
+
+
+def _join(here: Condition, came: Condition) -> Condition:
+    """Two that stand are one: since the earlier, with the counts of both, and as grave as the graver."""
+    graver = came if (came.grade, not came.hazard) < (here.grade, not here.hazard) else here
+    came_marks, marks = came.marks or NO_MARKS, here.marks or NO_MARKS
+    moved_from = marks.moved_from or came_marks.moved_from
+    older = came if came.opened_at_ms < here.opened_at_ms else here
+    joined = replace(
+        here,
+        grade=graver.grade,
+        grade_reason=graver.grade_reason,
+        level=graver.level,
+        kind=graver.kind,
+        hazard=here.hazard or came.hazard,
+        raised_at_ms=older.raised_at_ms,
+        opened_at_ms=older.opened_at_ms,
+        last_at_ms=max(here.last_at_ms, came.last_at_ms),
+        count=here.count + came.count,
+        flaps=here.flaps + came.flaps,
+    )
+    marks = replace(
+        marks,
+        moved_from=moved_from,
+        clocks_from_ms=(older.marks or NO_MARKS).clocks_from_ms,
+        regrade=(graver.marks or NO_MARKS).regrade,
+    )
+    return with_marks(joined, marks)

@@ -1,0 +1,72 @@
+"""The EMUs of one partition that have changed their site, and what a batch makes of them. No I/O."""
+
+from collections.abc import Iterator
+
+from services.classifier.whereabouts import WAIT_MS, Move
+
+
+class Moves:
+    """By EMU; those that wait for a transfer are found without a look at the others."""
+
+    def __init__(self) -> None:
+        self._moves: dict[str, Move] = {}
+        self._waiting_since_ms: dict[str, int | None] = {}
+        """None: since a moment that is not known yet."""
+        self._awaiting: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._moves)
+
+    def get(self, emu_id: str) -> Move | None:
+        """None: it has never moved."""
+        return self._moves.get(emu_id)
+
+    def put(self, emu_id: str, move: Move) -> None:
+        """Add it, or replace it."""
+        self._moves[emu_id] = move
+        (self._awaiting.add if move.awaits else self._awaiting.discard)(emu_id)
+        if move.holds:
+            self._waiting_since_ms.setdefault(emu_id, None)
+        else:
+            self._waiting_since_ms.pop(emu_id, None)
+
+    def missing(self, now_ms: int) -> int:
+        """Of how many EMUs a transfer has not come yet."""
+        return sum(now_ms < self._moves[emu_id].until_ms for emu_id in self._awaiting)
+
+    def waiting_too_long(self, at_ms: int) -> Iterator[str]:
+        """Those that wait since `WAIT_MS` before, counted from the first time that this was asked."""
+        for emu_id, since_ms in list(self._waiting_since_ms.items()):
+            if since_ms is None:
+                self._waiting_since_ms[emu_id] = at_ms
+            elif at_ms - since_ms >= WAIT_MS:
+                yield emu_id
+
+
+class ChangedMoves:
+    """Those that a batch changes: not true before `apply`."""
+
+    def __init__(self, base: Moves) -> None:
+        self._base = base
+        self.changes: dict[str, Move] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.changes) or len(self._base) > 0
+
+    def get(self, emu_id: str) -> Move | None:
+        """As it is by now."""
+        return self.changes.get(emu_id) or self._base.get(emu_id)
+
+    def put(self, emu_id: str, move: Move) -> None:
+        """Add it, or replace it."""
+        self.changes[emu_id] = move
+
+    def waiting_too_long(self, at_ms: int) -> list[str]:
+        """Those that still wait."""
+        waiting = self._base.waiting_too_long(at_ms)
+        return [emu_id for emu_id in waiting if (move := self.get(emu_id)) and move.holds]
+
+    def apply(self) -> None:
+        """The changes are true now."""
+        for emu_id, move in self.changes.items():
+            self._base.put(emu_id, move)
