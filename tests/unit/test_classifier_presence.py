@@ -383,7 +383,7 @@ def test_a_restart_raises_nothing_that_a_person_has_cleared() -> None:
 
 def test_an_emu_that_tells_of_its_presence_elsewhere_is_not_silent_here() -> None:
     desk = Desk()
-    desk.partition.here = Here(0, lambda site_id: int(site_id != "s1"))
+    desk.partition.here = Here(0, {"s1": 0, "s2": 1}.__getitem__)
     desk.hear(*woven(beats(0, 60), ticks(0, 60)))
     moved = fact(1, receipt_ms=NOON_MS + 70 * S, site_id="s2")
     desk.hear(replace(moved, site_id="s1", from_sites=("s1",)))
