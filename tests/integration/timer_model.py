@@ -21,7 +21,7 @@ from shared.errors import FencedError, OwnershipError
 
 T = TypeVar("T")
 
-CASES = ("c1", "c2", "c3", "c4", "c5")
+CASES = tuple(f"c{number}" for number in range(1, 9))
 CLOCKS = ("response", "processing", "resolution", "step")
 SHARES = ("0.5", "0.8")
 # At once, in the first window, in later ones, and farther away than 32 bits of ms.
@@ -283,6 +283,27 @@ class ShardMachine(RuleBasedStateMachine):
             self.oracle.next_deadline = len(self.deadlines)
             assert standing == self.oracle.standing()
         return claimed.next_ms is not None and claimed.next_ms <= self.now_ms
+
+    @rule(step_ms=st.sampled_from(STEPS_MS))
+    def owner_is_called_away_behind_a_claim(self, step_ms: int) -> None:
+        """So a window may be open by half, while the rest of it is revised."""
+        self.now_ms += step_ms
+        claimed = self.run(self.store.claim(1, now_ms=self.now_ms))
+        firsts = self.oracle.firsts()
+        assert all(firsts[case_id] <= self.now_ms for case_id, _ in claimed.cases), "early"
+
+    @precondition(lambda self: self.oracle.firsts())
+    @rule()
+    def time_comes_to_the_last_moment_before_one(self) -> None:
+        first_ms = min(self.oracle.firsts().values())
+        if first_ms <= self.now_ms:
+            return
+        self.now_ms = first_ms - 1
+        claimed = self.run(self.store.claim(8, now_ms=self.now_ms))
+        while claimed.next_ms is not None and claimed.next_ms <= self.now_ms:
+            assert claimed.cases == [], "early"
+            claimed = self.run(self.store.claim(8, now_ms=self.now_ms))
+        assert claimed.cases == [], "early"
 
     @rule(written=writings(), calls=st.integers(0, 4), done=st.booleans())
     def owner_dies_while_it_applies(
