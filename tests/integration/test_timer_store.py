@@ -20,7 +20,7 @@ from shared.errors import ConfigError, OwnershipError
 from tests.integration.timer_model import MakeStore, PeekedStore, ShardMachine, connect
 from tests.sorted_sets.store import SortedSetStore
 
-WINDOW_MS = 2_097_152
+WINDOW_MS = 1_048_576
 PIECE_BYTES = 64
 
 

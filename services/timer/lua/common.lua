@@ -7,6 +7,7 @@
 --                 standing   clocks that run and whose own end has not fired
 --                 opened     windows below this number are open
 --                 written    Redis' time in ms of the last write
+--                 layout     of these keys
 -- case:<n>  hash  case_id -> entry (services/timer/entry.py), in pieces of at most 64 bytes: the further ones
 --                 are fields of their own, case_id .. NUL .. number
 -- near      zset  case_id -> epoch ms of its first moment that has not fired; of open windows
@@ -23,12 +24,15 @@ local META = KEYS[1]
 local BASE = string.sub(META, 1, -5)
 local NEAR, WINDOWS = BASE .. 'near', BASE .. 'windows'
 local PLACES, NAMES = BASE .. 'places', BASE .. 'names'
--- 35 minutes. A far:<w> has some 200 cases where 250,000 of a shard are spread over a month.
-local WINDOW_MS = 2097152
+-- Raise it with any change to keys or entries: a shard of another layout is built anew.
+local LAYOUT = '2'
+-- 17 minutes. A far:<w> has some 100 cases where 250,000 of a shard are spread over a month.
+local WINDOW_MS = 1048576
 -- Windows are opened a minute before they begin, so nobody waits for that.
 local AHEAD_MS = 60000
--- How many case:<n> there are: a prime, so that any kind of id spreads. Hashes of up to 512 stay in one piece.
-local ENTRIES = 1021
+-- How many case:<n> there are: a prime, so that any kind of id spreads. A hash of up to 512 stays in one piece
+-- and is searched from its start, so many small ones are faster than few.
+local ENTRIES = 4093
 local PIECE = 64
 
 -- Lua's own tostring turns epoch ms of the far future into 1e+14.

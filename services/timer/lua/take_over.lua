@@ -11,10 +11,12 @@
 local now = redis_ms()
 local epoch = math.max(tonumber(redis.call('HGET', META, 'epoch') or '0') + 1, now)
 redis.call('HSET', META, 'epoch', whole(epoch))
--- Without an offset the shard is built anew, from nothing. The first layout kept its own as `next`, beside a
+-- Without an offset, or of another layout, the shard is built anew, from nothing. The first layout kept its own as `next`, beside a
 -- sorted set and a hash: its shard is built anew, and ours where an instance of that version owned it between.
-if redis.call('HEXISTS', META, 'cases') == 0 or redis.call('HEXISTS', META, 'next') == 1 then
+if redis.call('HGET', META, 'layout') ~= LAYOUT or redis.call('HEXISTS', META, 'cases') == 0
+    or redis.call('HEXISTS', META, 'next') == 1 then
   forget()
+  redis.call('HSET', META, 'layout', LAYOUT)
   redis.call('UNLINK', BASE .. 'due', BASE .. 'plan')
   redis.call('HDEL', META, 'next')
 end
