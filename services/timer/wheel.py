@@ -17,7 +17,7 @@ from services.timer.records import Change
 from services.timer.redis_server import Script
 from services.timer.store import Claimed, Fired, TakenOver
 
-# These bound how long one script keeps Redis from the other shards: 1 to 3 ms.
+# These bound how long one script keeps Redis from the other shards: 1 to 9 ms.
 READ_LIMIT = WRITE_LIMIT = 500
 CLAIM_LIMIT = 256
 
