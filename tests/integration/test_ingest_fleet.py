@@ -143,6 +143,7 @@ async def test_a_fleet_that_cannot_be_read_stays_as_it_was_and_is_read_on_from_t
     def record(number: int) -> bytes:
         return json.dumps(emu(number, revision=1)).encode()
 
+    refused = counted(FLEET_REFUSED, "invalid")
     await write(record(1), b"no record")
     reader, stopping = FleetReader(stage.kafka, stage.topics.fleet, PARTITIONS), asyncio.Event()
     work = asyncio.create_task(reader.run(stopping))
@@ -160,6 +161,6 @@ async def test_a_fleet_that_cannot_be_read_stays_as_it_was_and_is_read_on_from_t
     assert len(reader.fleet) == 1
     await write(record(2))
     await until(lambda: len(reader.fleet) == 2)
-    assert counted(FLEET_REFUSED, "invalid") == 1, "what was read is not read again"
+    assert counted(FLEET_REFUSED, "invalid") == refused + 1, "what was read is not read again"
     stopping.set()
     await work
