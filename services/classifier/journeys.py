@@ -17,13 +17,13 @@ class Moves:
     def __len__(self) -> int:
         return len(self._moves)
 
-    def get(self, emu_id: str) -> Move | None:
-        """None: it has never moved."""
-        return self._moves.get(emu_id)
-
-    def put(self, emu_id: str, move: Move) -> None:
-        """Add it, or replace it."""
-        self._moves[emu_id] = move
+    def put(self, emu_id: str, move: Move | None) -> None:
+        """Add it, or replace it; None: forget it."""
+        if move is None:
+            move = Move()
+            self._moves.pop(emu_id, None)
+        else:
+            self._moves[emu_id] = move
         (self._awaiting.add if move.awaits else self._awaiting.discard)(emu_id)
         if move.holds:
             self._waiting_since_ms.setdefault(emu_id, None)
@@ -41,32 +41,3 @@ class Moves:
                 self._waiting_since_ms[emu_id] = at_ms
             elif at_ms - since_ms >= WAIT_MS:
                 yield emu_id
-
-
-class ChangedMoves:
-    """Those that a batch changes: not true before `apply`."""
-
-    def __init__(self, base: Moves) -> None:
-        self._base = base
-        self.changes: dict[str, Move] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.changes) or len(self._base) > 0
-
-    def get(self, emu_id: str) -> Move | None:
-        """As it is by now."""
-        return self.changes.get(emu_id) or self._base.get(emu_id)
-
-    def put(self, emu_id: str, move: Move) -> None:
-        """Add it, or replace it."""
-        self.changes[emu_id] = move
-
-    def waiting_too_long(self, at_ms: int) -> list[str]:
-        """Those that still wait."""
-        waiting = self._base.waiting_too_long(at_ms)
-        return [emu_id for emu_id in waiting if (move := self.get(emu_id)) and move.holds]
-
-    def apply(self) -> None:
-        """The changes are true now."""
-        for emu_id, move in self.changes.items():
-            self._base.put(emu_id, move)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from services.classifier.state import Emu
+from services.classifier.known import Known
+from services.classifier.state import NEW_EMU, Emu
 from shared.times import DAY_MS, HOUR_MS
 
 # A fault's document goes from the compacted topic so long after it was closed.
@@ -57,16 +58,19 @@ class ClosedFaults:
             self._hours.popleft()
 
 
-def silent_emus(emus: Mapping[str, Emu], now_ms: int) -> Iterator[str]:
-    """EMUs that have said nothing for so long that nothing old of them can come again.
+def silent_emus(emus: Mapping[str, Known], now_ms: int) -> Iterator[str]:
+    """EMUs that have said nothing for so long that nothing old of them can come again, and nothing stands.
 
     One whose presence is watched is none of them, however long it has been silent.
     """
-    for emu_id, emu in emus.items():
-        if emu.heard_ms + SILENT_KEPT_MS <= now_ms and not _is_watched(emu):
+    for emu_id, known in emus.items():
+        emu = known.emu
+        if emu is NEW_EMU or known.conditions or emu.heard_ms + SILENT_KEPT_MS > now_ms:
+            continue
+        if not _is_watched(emu):
             yield emu_id
 
 
 def _is_watched(emu: Emu) -> bool:
     """Whether more is known of it than what was heard."""
-    return replace(emu, sources=(), boots=(), spoken=(), heard_ms=0, snapshot_ms=0) != Emu()
+    return replace(emu, sources=(), boots=(), spoken=(), heard_ms=0, snapshot_ms=0) != NEW_EMU

@@ -6,7 +6,7 @@ new   holds what is said of the EMU until the transfers have come, opens what th
 Both sites in one partition: one step, without a transfer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -31,9 +31,10 @@ from services.classifier.carrying import (
 )
 from services.classifier.facts import HELD_BACK, judge_fact
 from services.classifier.judge import Outcome
+from services.classifier.known import Known
 from services.classifier.revisions import Told
 from services.classifier.rules import Rules
-from services.classifier.state import NO_FACTS, Condition, ConditionName, Emu, Facts, encode
+from services.classifier.state import NO_FACTS, Condition, Emu, Facts, encode
 from services.classifier.whereabouts import Here, Move, has_left
 from shared.documents.internal import (
     Fact,
@@ -67,20 +68,6 @@ class At(NamedTuple):
     here: Here
     now_ms: int
     rules: Rules
-
-
-class Known(NamedTuple):
-    """All that is known of one EMU."""
-
-    emu: Emu
-    facts: Facts
-    conditions: Mapping[ConditionName, Condition]
-    move: Move | None
-
-    @property
-    def revision(self) -> int:
-        """The newest of its record."""
-        return max(self.facts.revision, self.move.revision if self.move else 0)
 
 
 class _Came(NamedTuple):
@@ -176,7 +163,7 @@ def forward_or_hold(known: Known, word: Word | Forward, at: At) -> Outcome | Non
         holding = replace(move, held=held)
         if sum(map(len, held)) <= MAX_HELD_BYTES:
             return Outcome("held_for_transfer", move=holding)
-        return stop_waiting(known._replace(move=holding), at)
+        return stop_waiting(replace(known, move=holding), at)
     if has_left(move, at.now_ms):
         move, forwards = _forward(move, word, at.here)
         return Outcome("forwarded" if forwards else "redelivered", move=move, sent=tuple(forwards))
@@ -264,7 +251,7 @@ def _come(known: Known, move: Move, fact: Fact, at: At) -> Outcome:
         gone=gone,
         sent=sent,
     )
-    here_now = known._replace(facts=outcome.facts or known.facts, conditions={})
+    here_now = replace(known, facts=outcome.facts or known.facts, conditions={})
     return _join(
         outcome, _open(here_now, _Came(carried, known.facts, site_id, fact.receipt_ms), at)
     )

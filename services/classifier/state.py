@@ -107,6 +107,9 @@ class Emu(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """None: it has told nothing of its presence."""
 
 
+NEW_EMU = Emu()
+
+
 class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What is known of one EMU from its record; of most EMUs of a fleet, and changed seldom."""
 

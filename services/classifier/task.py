@@ -102,7 +102,7 @@ class ClassifierState:
         TRANSFERS_MISSING.labels(str(self._number)).set(missing)
         for state in EMU_STATES:
             EMUS.labels(str(self._number), state).set(self._partition.emus_by_state[state])
-        CONDITIONS.labels(str(self._number)).set(len(self._partition.conditions))
+        CONDITIONS.labels(str(self._number)).set(self._partition.known.conditions)
         FLAPPING.labels(str(self._number)).set(self._partition.count_flapping())
         partition, label = self._partition, str(self._number)
         FAULTS_STALE.labels(label).set(partition.stale)

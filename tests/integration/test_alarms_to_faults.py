@@ -253,7 +253,7 @@ async def test_a_rule_that_fails_again_and_again_stops_the_partition_and_loses_n
 ) -> None:
     alarms = [report(1, emu_id=f"emu-{number}") for number in range(150)]
     with monkeypatch.context() as broken:
-        broken.setattr("services.classifier.partition.judge_edge", fail)
+        broken.setattr("services.classifier.batch.judge_edge", fail)
         classifier = stage.classifier()
         async with running(stage.ingest(), classifier):
             await stage.send(alarms)
@@ -271,7 +271,7 @@ async def test_a_record_on_which_a_rule_fails_is_judged_by_its_catalogue_grade_a
     """The fault and the dead letter are one transaction; the next record is judged as ever."""
     async with running(stage.ingest(), stage.classifier()):
         with monkeypatch.context() as broken:
-            broken.setattr("services.classifier.partition.judge_edge", fail)
+            broken.setattr("services.classifier.batch.judge_edge", fail)
             await stage.send(report(1))
             await until(lambda: _count(stage, 1))
         (fault,) = await stage.faults()
@@ -293,7 +293,7 @@ async def test_a_rule_that_fails_at_a_wake_up_is_a_dead_letter_and_the_fault_is_
 ) -> None:
     stage = Stage(kafka, prefix, make_rules(CATALOGUE, load_policy(None)))
     await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1, inputs=(stage.input,))
-    monkeypatch.setattr("services.classifier.partition.wake", fail)
+    monkeypatch.setattr("services.classifier.batch.wake", fail)
     classifier = stage.classifier()
     async with running(stage.ingest(), classifier):
         await stage.send(report(1, code="unknown.code"))
@@ -311,8 +311,8 @@ async def test_what_cannot_be_judged_even_by_the_catalogue_is_a_dead_letter_alon
 ) -> None:
     async with running(stage.ingest(), stage.classifier()):
         with monkeypatch.context() as broken:
-            broken.setattr("services.classifier.partition.judge_edge", fail)
-            broken.setattr("services.classifier.partition.judge_plainly", fail)
+            broken.setattr("services.classifier.batch.judge_edge", fail)
+            broken.setattr("services.classifier.batch.judge_plainly", fail)
             await stage.send(report(1))
 
             async def buried() -> bool:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.classifier.batch import Batch
 from services.classifier.judge import judge_edge
-from services.classifier.partition import Batch, Partition
+from services.classifier.partition import Partition
 from services.classifier.rules import Rules
 from services.classifier.state import Condition, Emu
 from shared.catalogue import Catalogue, Row, load_catalogue

@@ -5,7 +5,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from services.classifier.partition import Batch, Partition
+from services.classifier.batch import Batch
+from services.classifier.partition import Partition
 from services.classifier.rules import Rules
 from services.classifier.whereabouts import Here
 from shared.documents.fault import Fault

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.classifier.partition import Batch
+from services.classifier.batch import Batch
 from shared.catalogue import Catalogue
 from shared.documents.fault import Fault
 from shared.documents.internal import Edge, Snapshot

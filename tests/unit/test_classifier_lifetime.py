@@ -86,9 +86,9 @@ def test_an_emu_that_says_nothing_for_30_days_is_forgotten_once_nothing_of_it_st
     desk.hear(until_ms=NOON_MS + SILENT_KEPT_MS + DAY_MS)
     assert desk.changelog[emu_key("e1")] is None
     assert desk.changelog[emu_key("e2")] is not None, "its fault stands"
-    assert set(desk.partition.emus) == {"e2"}
+    assert set(desk.partition.known.by_id) == {"e2"}
     desk.restart()
-    assert set(desk.partition.emus) == {"e2"}
+    assert set(desk.partition.known.by_id) == {"e2"}
 
 
 def test_an_emu_that_speaks_in_the_batch_that_would_forget_it_is_kept() -> None:
@@ -96,4 +96,4 @@ def test_an_emu_that_speaks_in_the_batch_that_would_forget_it_is_kept() -> None:
     late_ms = NOON_MS + SILENT_KEPT_MS + DAY_MS
     desk.hear(edge(10, raised=False, boot="b", seq=3, receipt_ms=late_ms))
     desk.restart()
-    assert desk.partition.emus["e1"].heard_ms == late_ms
+    assert desk.partition.known.of("e1").emu.heard_ms == late_ms

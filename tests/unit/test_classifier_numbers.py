@@ -53,7 +53,7 @@ def test_one_report_heard_again_after_the_wrap_is_still_the_same_report() -> Non
     for offset, word in ((8, cleared), (9, raised)):
         again = edge(offset, code="c", boot="b", seq=word.seq, raised=word.raised)
         desk.hear(again)
-    assert desk.partition.emus["e1"].boots[0].seen == ((254, 254), (256, 256))
+    assert desk.partition.known.of("e1").emu.boots[0].seen == ((254, 254), (256, 256))
     assert changes(desk.published) == ["opened", "cleared"]
 
 
@@ -62,7 +62,7 @@ def test_backlog_does_not_make_a_counter_wrap() -> None:
         desk = Desk()
         desk.hear(edge(1, code="c", boot="b", seq=200, raised=False))
         desk.hear(edge(2, code="c", boot="b", seq=10, **late))
-        assert desk.partition.emus["e1"].boots[0].wraps_at == 0
+        assert desk.partition.known.of("e1").emu.boots[0].wraps_at == 0
         assert desk.standing() == set()
 
 
@@ -72,7 +72,10 @@ def test_a_counter_that_was_taken_for_one_that_wraps_loses_nothing_when_it_goes_
     numbers = [*range(250), *range(250), *range(250, 700)]
     stream = words(*numbers)
     desk.hear(*stream)
-    assert sum(last - first + 1 for first, last in desk.partition.emus["e1"].boots[0].seen) >= 700
+    assert (
+        sum(last - first + 1 for first, last in desk.partition.known.of("e1").emu.boots[0].seen)
+        >= 700
+    )
     assert desk.published[-1].change == "cleared"
     assert desk.published[-1].count >= 350
 

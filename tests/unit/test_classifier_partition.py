@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.classifier.partition import MAX_FAULTS
+from services.classifier.batch import MAX_FAULTS
 from services.classifier.state import REOPEN_WINDOW_MS
 from shared.documents.fault import Fault
 from shared.documents.internal import Edge, Snapshot

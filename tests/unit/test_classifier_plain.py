@@ -59,7 +59,7 @@ def test_a_raise_opens_a_fault_of_the_catalogue_s_grade_that_says_why(desk: Desk
 def test_a_rule_that_fails_at_wake_ups_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits is told when it is due, and closed, as by the rules; repeats come with the next revision."""
     desk = Desk(CATALOGUE, hold_ms=HOLDS_MS)
-    monkeypatch.setattr("services.classifier.partition.wake", rule_with_a_bug)
+    monkeypatch.setattr("services.classifier.batch.wake", rule_with_a_bug)
     raised = edge(1, code="goodwe:BMS_WARNING_CODES.6")  # B: on-delay 10 s, off-delay 30 s
     desk.hear(raised, until_ms=NOON_MS + 60_000)
     desk.hear(edge(2, code=raised.code, receipt_ms=NOON_MS + 61_000))
@@ -77,8 +77,8 @@ def test_what_cannot_be_woken_at_all_waits_for_its_next_word(
 ) -> None:
     desk = Desk(CATALOGUE, hold_ms=HOLDS_MS)
     with monkeypatch.context() as broken:
-        broken.setattr("services.classifier.partition.wake", rule_with_a_bug)
-        broken.setattr("services.classifier.partition.wake_plainly", rule_with_a_bug)
+        broken.setattr("services.classifier.batch.wake", rule_with_a_bug)
+        broken.setattr("services.classifier.batch.wake_plainly", rule_with_a_bug)
         assert desk.hear(edge(1), edge(2, code=CODE_A), until_ms=NOON_MS + 60_000) != []
         assert {fault.code for fault in desk.published} == {CODE_A}
     desk.restart()

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from services.classifier.known import touch
 from services.classifier.raises import MAX_KEPT, ChangedRaises, Raises
 from services.classifier.rules import Rules
 from services.classifier.state import Marks, encode
@@ -229,7 +230,8 @@ def attach(fleet: Fleet, code: str) -> None:
     (condition,) = [one for one in fleet.partition.conditions if one.code == code]
     marks = Marks(cause_id="f-cause", rule="r1")
     batch = fleet.partition.stage()
-    batch.conditions.put(replace(condition, marks=marks))
+    batch.touched["e1"] = touch(fleet.partition.known.of("e1"))
+    batch.touched["e1"].put(replace(condition, marks=marks))
     fleet.commit(batch)
     fleet.restart()
 
@@ -262,7 +264,7 @@ def test_a_ruling_on_what_nothing_is_known_of_says_nothing(fleet: Fleet, action:
     batch = fleet.partition.stage()
     batch.judge(ruling(code="b", action=action, grade="A"))
     assert batch.verdicts == {"nothing": 1}
-    assert not batch.conditions.changes
+    assert not batch.touched["e1"].changed
 
 
 def test_a_ruling_that_this_version_does_not_know_is_a_bad_record_and_no_bug() -> None:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.classifier.batch import MAX_FAULTS
 from services.classifier.order import MAX_NAMES
-from services.classifier.partition import MAX_FAULTS
 from services.classifier.scope import names_over
 from services.classifier.state import Emu, decode_emu, encode
 from shared.catalogue import Register
@@ -132,7 +132,7 @@ def test_an_emu_that_makes_names_up_takes_no_more_than_its_room() -> None:
     for seq in range(2 * MAX_NAMES // 10):
         parts = [part(f"r{seq}-{n}") for n in range(10)]
         desk.hear(snapshot(seq, *parts, boot="b", seq=seq))
-    (emu,) = desk.partition.emus.values()
+    emu = desk.partition.known.of("e1").emu
     assert sum(len(spoken.names) for spoken in emu.spoken) <= MAX_NAMES
 
 
@@ -270,7 +270,7 @@ def test_in_whatever_order_numbered_words_come_the_newest_holds(
         if data.draw(st.booleans()):
             desk.restart()
     assert desk.standing() == stands
-    for emu in desk.partition.emus.values():
+    for emu in (known.emu for known in desk.partition.known.by_id.values()):
         numbers = [number for spoken in emu.spoken for number in spoken.names]
         assert len(numbers) == len(set(numbers))
 
