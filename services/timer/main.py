@@ -7,7 +7,7 @@ from typing import NoReturn
 from aiohttp import web
 
 from services.timer.api import ClockApi
-from services.timer.config import TimerSettings
+from services.timer.config import TimerSettings, files_of
 from services.timer.redis_server import RedisServer
 from services.timer.store import StoreError
 from services.timer.task import ShardTask
@@ -34,6 +34,7 @@ class TimerService:
             settings.redis,
             timeout_s=settings.redis_timeout_s,
             shards=settings.partitions,
+            files=files_of(settings),
         )
         self._api = ClockApi(self._partitions, self._store)
         self._waiting_for: str | None = "Redis"

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
 from services.timer.metrics import SCRIPT_SECONDS
+from services.timer.redis_client import NO_FILES, Client, TlsFiles, connect, read_url, refusal
 from services.timer.store import StoreError
 from shared.errors import BakvaktError, ConfigError, FencedError, OwnershipError
 
@@ -31,7 +31,7 @@ class Script:
         )
         self._sha = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, redis: Redis, keys: tuple[str, ...], *args: bytes | str | int) -> Any:
+    async def run(self, redis: Client, keys: tuple[str, ...], *args: bytes | str | int) -> Any:
         """Its result. Raises FencedError or OwnershipError where it refuses, StoreError where it fails."""
         try:
             with SCRIPT_SECONDS.labels(self._name).time():
@@ -41,7 +41,7 @@ class Script:
                     return await redis.eval(self._text, len(keys), *keys, *args)
         except ResponseError as error:
             raise self._ours(error) from error
-        except RedisError as error:
+        except (RedisError, RedisClusterException) as error:
             raise StoreError(f"{self._name}: {_tell(error)}") from error
 
     def _ours(self, error: ResponseError) -> BakvaktError:
@@ -54,64 +54,77 @@ class Script:
         return StoreError(f"{self._name}: {_tell(error)}")
 
 
-def _tell(error: RedisError) -> str:
+def _tell(error: RedisError | RedisClusterException) -> str:
     """redis-py's own repr leaves out what happened."""
     return f"{type(error).__name__}: {error}"
 
 
 class RedisServer:
-    """Its connections, shared by all shards."""
+    """Its connections, shared by all shards; where it is a cluster, those to each of its servers."""
 
-    def __init__(self, url: str, *, timeout_s: float, shards: int) -> None:
+    def __init__(
+        self, url: str, *, timeout_s: float, shards: int, files: TlsFiles = NO_FILES
+    ) -> None:
         """Connects at first use."""
-        # No retries: a script whose answer was lost may have run. The shard is taken over anew instead.
-        self.redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped keywords
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            max_connections=shards + _SPARE_CONNECTIONS,
-            retry=Retry(NoBackoff(), 0),
-        )
-
-    @property
-    def address(self) -> str:
-        """Where it is, without user and password."""
-        where = self.redis.connection_pool.connection_kwargs
-        return (
-            cast(str, where.get("path"))
-            or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+        where = read_url(url)
+        self.address = where.address
+        """Without user and password."""
+        self.redis = connect(
+            where, files, timeout_s=timeout_s, connections=shards + _SPARE_CONNECTIONS
         )
 
     async def check(self) -> None:
-        """Raise StoreError while Redis does not answer, ConfigError if it may drop clocks by itself."""
+        """Raise StoreError while Redis does not answer, ConfigError if it may drop clocks by itself,
+        or will not have us."""
         try:
-            found = await self._config()
-        except RedisError as error:
+            for address, found in await self._settings():
+                self._check(address, found)
+        except (RedisError, RedisClusterException) as error:
+            reason = refusal(error)
+            if reason is not None:
+                raise ConfigError([f"Redis {self.address}: {reason}"]) from error
             raise StoreError(_tell(error)) from error
+
+    def _check(self, address: str, found: Mapping[str, str] | None) -> None:
         if found is None:
-            log.warning(
-                "Redis does not say whether it keeps what it is given", address=self.address
-            )
+            log.warning("Redis does not say whether it keeps what it is given", address=address)
             return
+        if found.get("cluster-enabled") == "yes" and not isinstance(self.redis, RedisCluster):
+            problem = (
+                f"Redis {address} is one of a cluster: write redis+cluster:// in BAKVAKT_REDIS"
+            )
+            raise ConfigError([problem])
         policy = found["maxmemory-policy"]
         if policy != "noeviction":
-            problem = (
-                f"Redis {self.address}: maxmemory-policy {policy} drops clocks, needs noeviction"
-            )
+            problem = f"Redis {address}: maxmemory-policy {policy} drops clocks, needs noeviction"
             raise ConfigError([problem])
         if found["appendonly"] != "yes":
             log.warning(
                 "Redis keeps no append-only file: after a crash every shard is built anew from Kafka",
-                address=self.address,
+                address=address,
             )
 
-    async def _config(self) -> Mapping[str, str] | None:
-        """Redis' own settings; None where we may not ask."""
+    async def _settings(self) -> list[tuple[str, Mapping[str, str] | None]]:
+        """The address of each server, and its own settings; None where we may not ask.
+
+        Of a cluster the replicas as well: each may be a primary tomorrow. One that is down is passed over.
+        """
+        if not isinstance(self.redis, RedisCluster):
+            return [(self.address, await self._ask())]
+        await self.redis.initialize()
+        return [(node.name, await self._ask(node)) for node in self.redis.get_nodes()]
+
+    async def _ask(self, node: ClusterNode | None = None) -> Mapping[str, str] | None:
+        target: dict[str, Any] = {} if node is None else {"target_nodes": node}
         try:
             return await self.redis.execute_command(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - redis-py leaves its keywords untyped
-                "CONFIG GET", "maxmemory-policy", "appendonly"
+                "CONFIG GET", "maxmemory-policy", "appendonly", "cluster-enabled", **target
             )
         except ResponseError:
+            return None
+        except RedisError as error:
+            if node is None or refusal(error):
+                raise
             return None
 
     async def close(self) -> None:

@@ -9,11 +9,10 @@ from math import nan
 from struct import Struct
 from typing import NamedTuple, cast
 
-from redis.asyncio import Redis
-
 from services.timer.entry import Names, pack, unpack
 from services.timer.plan import Plan, follow, mark
 from services.timer.records import Change
+from services.timer.redis_client import Client
 from services.timer.redis_server import Script
 from services.timer.store import Claimed, Fired, TakenOver
 
@@ -41,7 +40,7 @@ _pack_head = Struct(">HIddI").pack
 class WheelStore:
     """A Store in Redis; its keys are in lua/common.lua."""
 
-    def __init__(self, redis: Redis, prefix: str, partition: int) -> None:
+    def __init__(self, redis: Client, prefix: str, partition: int) -> None:
         self._redis = redis
         self._keys = (f"{{{prefix}:t{partition}}}:meta",)
         self._epoch = 0

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from services.timer import redis_client
 from services.timer.firing import fire
 from services.timer.plan import Identity, Moment, Plan
 from services.timer.records import Change
@@ -30,8 +31,10 @@ STEPS_MS = (0, 1, 50, 60_000, 1_000_000, 5_000_000, 3_000_000_000)
 
 
 def connect(url: str) -> Any:
-    """A plain client; redis-py leaves most of its types unknown."""
-    return Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType] - untyped keywords
+    """A client of one server or of a cluster; redis-py leaves most of its types unknown."""
+    return redis_client.connect(
+        redis_client.read_url(url), redis_client.NO_FILES, timeout_s=5, connections=10
+    )
 
 
 class PeekedStore(Store, Protocol):
@@ -173,7 +176,9 @@ class ShardMachine(RuleBasedStateMachine):
         return self.runner.run(step)
 
     async def keys(self) -> list[bytes]:
-        return await self.redis.keys(f"{{{self.prefix}:t0}}:*")
+        # On a cluster KEYS asks one server, SCAN all.
+        pattern = f"{{{self.prefix}:t0}}:*"
+        return [key async for key in self.redis.scan_iter(match=pattern, count=10_000)]
 
     async def forget(self) -> None:
         if keys := await self.keys():

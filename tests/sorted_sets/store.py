@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from services.timer.plan import Event, Identity, Moment, Plan
 from services.timer.records import Change
+from services.timer.redis_client import Client
 from services.timer.redis_server import Script
 from services.timer.store import Claimed, Fired, TakenOver
 from shared.documents.fault import Grade
@@ -65,7 +65,7 @@ def _identity(text: str) -> Identity:
 class SortedSetStore:
     """A Store in Redis: three keys under the shard's hash tag."""
 
-    def __init__(self, redis: Redis, prefix: str, partition: int) -> None:
+    def __init__(self, redis: Client, prefix: str, partition: int) -> None:
         tag = f"{{{prefix}:t{partition}}}"
         self._redis = redis
         self._keys = tuple(f"{tag}:{part}" for part in ("meta", "due", "plan"))
