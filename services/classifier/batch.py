@@ -150,8 +150,6 @@ class Batch:
             self.retired += 1
         if type(record) is Edge and self._is_repeat(known, record):  # nearly all
             return
-        if known.emu.backlog is not None and ends_backlog(known.emu, record):
-            self._end_backlog(record.emu_id, known)
         self._take(record.emu_id, known, judge_moving(record, known, self._at, self._judge))
 
     def listen(self, tick: Tick) -> None:
@@ -298,8 +296,12 @@ class Batch:
         self._take(emu_id, known, outcome)
 
     def _judge(self, emu: Emu, record: Word | Fact) -> Outcome:
+        """A record that is to be judged here and now. If it ends a backlog, that is staged before it."""
         now_ms, rules = self.meta.now_ms, self._rules
         known = self._look(record.emu_id)
+        if emu.backlog is not None and ends_backlog(emu, record):
+            self._end_backlog(record.emu_id, self._touch(record.emu_id))
+            emu = replace(emu, backlog=None)
         conditions, earlier = known.conditions, self.raises.of
         match record:
             case Edge():
@@ -350,7 +352,11 @@ class Batch:
                 return True
             looks += 1
             listed_ms, emu_id = listed
-            at_ms = silent_at_ms(self._look(emu_id).emu, since_ms, self._rules)
+            known = self._look(emu_id)
+            if known.move is not None and known.move.holds:  # what it has said since waits as well
+                at_ms = silent_at_ms(known.emu, heard_to_ms, self._rules)
+            else:
+                at_ms = silent_at_ms(known.emu, since_ms, self._rules)
             if at_ms is None:
                 continue
             if at_ms > listed_ms or not self._wake_until(at_ms):

@@ -7,8 +7,16 @@ from msgspec.structs import replace
 
 from services.classifier.arrivals import Arrivals
 from services.classifier.backlog import end_backlog
+from services.classifier.grading import ages_at
 from services.classifier.order import MAX_BOOTS, join_numbers
-from services.classifier.revisions import Told, Turn, make_revision, publish
+from services.classifier.revisions import (
+    Told,
+    Turn,
+    close,
+    make_revision,
+    publish,
+    set_gone,
+)
 from services.classifier.rules import Rules
 from services.classifier.state import (
     NO_FACTS,
@@ -17,6 +25,7 @@ from services.classifier.state import (
     Condition,
     Emu,
     Facts,
+    Link,
     with_marks,
 )
 from shared.documents.ids import make_id
@@ -58,9 +67,9 @@ def hand_over(
         if condition.stands:
             carried.append(condition)
         elif condition.ripe_at_ms is not None:
-            carried.append(_begin_anew(condition))
+            carried.append(_begin_anew(condition, rules))
         elif condition.seq is not None:
-            carried.append(replace(condition, revision=0))
+            carried.append(replace(condition, revision=0, marks=None))
     return tuple(left), tuple(carried)
 
 
@@ -84,16 +93,33 @@ def move_to(came: Condition, site_id: str, clocks_ms: int | None) -> Condition:
 def receive(here: Condition | None, came: Condition, now_ms: int, rules: Rules) -> Turn:
     """A condition that came with its EMU; `here` is what is known of it at the new site."""
     was_told = came.marks is not None and came.marks.moved_from is not None
-    if here is None or here.is_word_only:
+    if here is None:
         return publish("opened", came, now_ms, rules) if was_told else Turn("nothing", came)
-    if not (here.stands and came.stands):
+    if not came.stands or (here.is_raised and not here.stands):
         return Turn("nothing")
-    joined = _join(here, came)
+    if not here.stands:
+        return _receive_after_clear(here, came, now_ms, rules, was_told=was_told)
+    joined = _join(here, came, rules)
     if not (was_told or here.revision):
         return Turn("nothing", joined)
     graver = joined.grade < here.grade
     change = "opened" if not here.revision else "regraded" if graver else "repeated"
     return publish(change, replace(joined, ripe_at_ms=None), now_ms, rules)
+
+
+def _receive_after_clear(
+    here: Condition, came: Condition, now_ms: int, rules: Rules, *, was_told: bool
+) -> Turn:
+    """What came stands, and here it is known to have gone: the later word holds."""
+    gone_ms = here.cleared_at_ms or 0
+    if came.last_at_ms > gone_ms:
+        ended = close(here, now_ms, rules)
+        turn = publish("opened", came, now_ms, rules) if was_told else Turn("nothing", came)
+        return replace(turn, told=ended.told + turn.told)
+    if not (here.is_word_only and was_told):
+        return Turn("nothing")
+    gone = set_gone(replace(came, boot=here.boot, seq=here.seq), gone_ms, now_ms)
+    return publish("opened", gone, now_ms, rules)
 
 
 def merge_heard(here: Emu, came: Emu) -> Emu:
@@ -103,15 +129,39 @@ def merge_heard(here: Emu, came: Emu) -> Emu:
     known = {boot.boot: boot for boot in came.boots}
     for boot in here.boots:
         before = known.get(boot.boot)
-        known[boot.boot] = (
-            boot if before is None else Boot(boot.boot, join_numbers(before.seen, boot.seen))
-        )
+        known[boot.boot] = boot if before is None else _join_boots(before, boot)
     return replace(
         here,
         boots=tuple(known.values())[-MAX_BOOTS:],
         spoken=(*came.spoken, *here.spoken),
-        link=here.link or came.link,
+        link=_join_links(here.link, came.link),
         snapshot_ms=max(here.snapshot_ms, came.snapshot_ms),
+    )
+
+
+def _join_boots(one: Boot, other: Boot) -> Boot:
+    return Boot(
+        one.boot,
+        join_numbers(one.seen, other.seen),
+        max(one.base, other.base),
+        max(one.wraps_at, other.wraps_at),
+    )
+
+
+def _join_links(one: Link | None, other: Link | None) -> Link | None:
+    """Gone if it was by either: then any word of it ends that."""
+    if one is None or other is None:
+        return one or other
+    older, newer = sorted((one, other), key=lambda link: link.last_ms)
+    interval_ms = newer.interval_ms or older.interval_ms
+    return replace(newer, interval_ms=interval_ms, gone=one.gone or other.gone)
+
+
+def listen_anew(emu: Emu, now_ms: int) -> Emu:
+    """It was listened to elsewhere, and what it said there may be forgotten: silence counts from now."""
+    link = emu.link
+    return (
+        emu if link is None else replace(emu, link=replace(link, last_ms=max(link.last_ms, now_ms)))
     )
 
 
@@ -120,11 +170,14 @@ def link_to(emu: Emu, site_id: str) -> Emu:
     return emu if emu.link is None else replace(emu, link=replace(emu.link, site_id=site_id))
 
 
-def _begin_anew(condition: Condition) -> Condition:
-    """A raise that waits, of a fault that has ended: it is the first of another."""
-    return replace(
+def _begin_anew(condition: Condition, rules: Rules) -> Condition:
+    """A raise that waits, of a fault that has ended: it is the first of another, graded by the catalogue."""
+    row = rules.catalogue.look_up(condition.code, condition.level)
+    anew = replace(
         condition,
         revision=0,
+        grade=row.grade,
+        grade_reason=row.reason,
         opened_at_ms=condition.risen_at_ms,
         cleared_at_ms=None,
         closes_at_ms=None,
@@ -132,9 +185,10 @@ def _begin_anew(condition: Condition) -> Condition:
         flaps=0,
         marks=None,
     )
+    return replace(anew, ages_at_ms=ages_at(anew, rules))
 
 
-def _join(here: Condition, came: Condition) -> Condition:
+def _join(here: Condition, came: Condition, rules: Rules) -> Condition:
     """Two that stand are one: since the earlier, with the counts of both, and as grave as the graver."""
     graver = came if (came.grade, not came.hazard) < (here.grade, not here.hazard) else here
     came_marks, marks = came.marks or NO_MARKS, here.marks or NO_MARKS
@@ -159,4 +213,5 @@ def _join(here: Condition, came: Condition) -> Condition:
         clocks_from_ms=(older.marks or NO_MARKS).clocks_from_ms,
         regrade=(graver.marks or NO_MARKS).regrade,
     )
-    return with_marks(joined, marks)
+    joined = with_marks(joined, marks)
+    return replace(joined, ages_at_ms=ages_at(joined, rules))

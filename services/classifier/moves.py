@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from services.classifier.arrivals import (
+    Arrivals,
     Origin,
     arrivals_of,
     arrive,
@@ -25,6 +26,7 @@ from services.classifier.carrying import (
     decode_carried,
     hand_over,
     link_to,
+    listen_anew,
     merge_heard,
     move_to,
     receive,
@@ -222,11 +224,13 @@ def _come(known: Known, move: Move, fact: Fact, at: At) -> Outcome:
     moving = [condition for condition in known.conditions.values() if condition.site_id != site_id]
     staying = [condition for condition in known.conditions.values() if condition.site_id == site_id]
     outcome = judge_fact(known.facts, staying, fact, at.now_ms, at.rules)
-    if known.move is None and not awaits and not moving:
+    if known.move is None and not awaits and not fact.from_sites:
         if known.emu.link is None:
             return outcome
         return replace(outcome, emu=link_to(known.emu, site_id))
-    came = bool(awaits) or move.to_site is not None or not move.epoch
+    came = bool(awaits) or move.to_site is not None
+    if not came and not move.epoch:  # it was here, and now there is a record of it
+        move = replace(move, epoch=revision, arrivals=_by_record(move, at.here, revision))
     sent = _empty_transfer(move)
     move = replace(
         move,
@@ -254,6 +258,14 @@ def _come(known: Known, move: Move, fact: Fact, at: At) -> Outcome:
     here_now = replace(known, facts=outcome.facts or known.facts, conditions={})
     return _join(
         outcome, _open(here_now, _Came(carried, known.facts, site_id, fact.receipt_ms), at)
+    )
+
+
+def _by_record(move: Move, here: Here, revision: int) -> Arrivals:
+    """What came here by what its reports said, as if by the record."""
+    mine, by_record = (here.number, 0), (here.number, revision)
+    return tuple(
+        replace(one, origin=by_record) if one.origin == mine else one for one in move.arrivals
     )
 
 
@@ -299,7 +311,7 @@ def _empty_transfer(move: Move) -> tuple[Transfer, ...]:
 
 def _receive(known: Known, move: Move, transfer: Transfer, at: At) -> Outcome:
     came = decode_carried(transfer.stood)
-    emu = replace(merge_heard(known.emu, came.emu), sources=())
+    emu = replace(listen_anew(merge_heard(known.emu, came.emu), at.now_ms), sources=())
     more = {*came.passed} - {*move.taken} - {*move.awaits}
     move = replace(
         move,

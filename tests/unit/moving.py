@@ -10,7 +10,13 @@ from services.classifier.partition import Partition
 from services.classifier.rules import Rules
 from services.classifier.whereabouts import Here
 from shared.documents.fault import Fault
-from shared.documents.internal import Fact, InternalRecord, decode_internal, encode_internal
+from shared.documents.internal import (
+    Fact,
+    InternalRecord,
+    Tick,
+    decode_internal,
+    encode_internal,
+)
 from shared.kafka.partition import partition_of
 from tests.unit.alarms import CATALOGUE, HEARTBEAT, NOON_MS, AtOnce, fact
 
@@ -71,6 +77,14 @@ class Partitions:
         elif records:
             self._commit(number, batch, len(records))
         return bool(records)
+
+    def tick(self, number: int, tick: Tick) -> None:
+        """Ingest's word to one partition, which has read all before it."""
+        batch = self.states[number].stage()
+        assert batch.follow_clock(0)
+        batch.listen(tick)
+        assert batch.follow_clock(0)
+        self._commit(number, batch, 0)
 
     def wait(self, number: int, until_ms: int) -> None:
         """All is read, and the host's clock says this."""
