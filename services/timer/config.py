@@ -60,9 +60,20 @@ class TimerSettings(Settings, frozen=True, kw_only=True):
     timer_tick_ms: Annotated[
         int,
         msgspec.Meta(
-            ge=10, le=500, description="longest time between two looks at a shard's due clocks"
+            ge=10,
+            le=10_000,
+            description="longest time between two looks at a shard of which nothing comes due: so soon"
+            " is it noticed that Redis has lost something",
         ),
-    ] = 500
+    ] = 2_000
+    timer_catch_up_rate: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="so many deadlines that came due without an owner are published in a second by"
+            " one instance, the oldest first",
+        ),
+    ] = 10_000
 
 
 def files_of(settings: TimerSettings) -> TlsFiles:

@@ -66,8 +66,13 @@ def make_deadline(
         due_at=to_rfc3339(moment.at_ms),
         fired_at=to_rfc3339(fired_ms),
         late_ms=late_ms,
-        recovered=late_ms > PROMISED_MS and moment.at_ms < owned_from_ms,
+        recovered=is_recovered(moment.at_ms, fired_ms=fired_ms, owned_from_ms=owned_from_ms),
     )
+
+
+def is_recovered(at_ms: int, *, fired_ms: int, owned_from_ms: int) -> bool:
+    """Whether what was due at `at_ms` fires later than promised because its shard had no owner then."""
+    return fired_ms - at_ms > PROMISED_MS and at_ms < owned_from_ms
 
 
 def lateness_ms(plan: Plan, moment: Moment, *, published_ms: int, owned_from_ms: int) -> int:

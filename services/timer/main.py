@@ -8,6 +8,7 @@ from aiohttp import web
 
 from services.timer.api import ClockApi
 from services.timer.config import TimerSettings, files_of
+from services.timer.pace import CatchUp
 from services.timer.redis_server import RedisServer
 from services.timer.store import StoreError
 from services.timer.task import ShardTask
@@ -36,6 +37,7 @@ class TimerService:
             shards=settings.partitions,
             files=files_of(settings),
         )
+        self._catch_up = CatchUp(settings.timer_catch_up_rate)
         self._api = ClockApi(self._partitions, self._store)
         self._waiting_for: str | None = "Redis"
         self._group: Group | None = None
@@ -91,6 +93,7 @@ class TimerService:
             partition=partition,
             partitions=self._settings.partitions,
             tick_ms=self._settings.timer_tick_ms,
+            catch_up=self._catch_up,
         )
 
 

@@ -6,6 +6,7 @@ from shared.times import now_ms
 
 _standing: dict[int, int] = {}
 _first_due_ms: dict[int, int] = {}
+_skew_ms: dict[int, int] = {}
 
 CLOCKS_STANDING = Gauge(
     "bakvakt_timer_clocks_standing",
@@ -14,6 +15,10 @@ CLOCKS_STANDING = Gauge(
 OLDEST_DUE_SECONDS = Gauge(
     "bakvakt_timer_oldest_due_seconds",
     "For how long the oldest deadline of this instance's shards has been due; 0 when none is.",
+)
+SKEW_SECONDS = Gauge(
+    "bakvakt_timer_skew_seconds",
+    "How far Redis' clock and this host's are apart, at the least; over 5 s nothing fires.",
 )
 LATENESS_SECONDS = Histogram(
     "bakvakt_timer_lateness_seconds",
@@ -40,6 +45,7 @@ SCRIPT_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
 
+SKEW_SECONDS.set_function(lambda: max(map(abs, _skew_ms.values()), default=0) / 1000)
 CLOCKS_STANDING.set_function(lambda: sum(_standing.values()))
 
 
@@ -64,7 +70,13 @@ def tell_first_due(partition: int, first_due_ms: int | None) -> None:
         _first_due_ms[partition] = first_due_ms
 
 
+def tell_skew(partition: int, skew_ms: int) -> None:
+    """By how much the clock of the shard's Redis is ahead of this host's; negative: behind."""
+    _skew_ms[partition] = skew_ms
+
+
 def forget_shard(partition: int) -> None:
     """The shard is not this instance's any more."""
     _standing.pop(partition, None)
     _first_due_ms.pop(partition, None)
+    _skew_ms.pop(partition, None)

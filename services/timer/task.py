@@ -2,26 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import structlog
 from aiokafka import TopicPartition
 
-from services.timer.firing import Firing, fire, lateness_ms, make_deadline
-from services.timer.metrics import (
-    FIRED,
-    FOLDED,
-    LATENESS_SECONDS,
-    REBUILT,
-    RECOVERED,
-    forget_shard,
-    tell_first_due,
-    tell_standing,
-)
-from services.timer.plan import Moment, Plan
+from services.timer.metrics import REBUILT, forget_shard, tell_standing
+from services.timer.pace import CatchUp
+from services.timer.publisher import Publisher
 from services.timer.records import Change, read_change, read_fired
-from services.timer.store import Claimed, Store, TakenOver
+from services.timer.store import Store, TakenOver
 from shared.documents.dead_letter import make_dead_letter
-from shared.documents.deadline import encode_deadline
 from shared.errors import OwnershipError, RecordError
 from shared.kafka.group import Ownership
 from shared.kafka.producer import FencedProducer, Outgoing, bury
@@ -31,9 +22,11 @@ from shared.metrics import DEAD_LETTERS
 
 log = structlog.get_logger()
 
-# How much of the log is applied at a time, and how many cases are published in one transaction.
+# How much of the log is applied at a time.
 APPLY_LIMIT = 2_000
-CLAIM_LIMIT = 1_024
+# For how long the broker keeps a fetch that brings nothing: what an idle shard costs. What comes is answered at
+# once all the same.
+FETCH_WAIT_MS = 5_000
 # Reading to the log's end that took no longer than this needs no second look at where it ends now.
 SHORT_S = 1.0
 
@@ -50,7 +43,9 @@ class ShardTask:
         partition: int,
         partitions: int,
         tick_ms: int,
+        catch_up: CatchUp,
     ) -> None:
+        """`catch_up` is that of all shards of the instance."""
         self._kafka = kafka
         self._topics = topics
         self._input = TopicPartition(topics.cases, partition)
@@ -58,9 +53,8 @@ class ShardTask:
         self._partitions = partitions
         self._store = store
         self._tick_ms = tick_ms
-        self._owned_from_ms = 0
+        self._catch_up = catch_up
         self._next_case: int | None = None
-        self._pause_ms = 0
         self._standing = 0
 
     async def run(self, ownership: Ownership) -> None:
@@ -72,7 +66,10 @@ class ShardTask:
             async with FencedProducer(self._kafka, transactional_id) as producer:
                 taken = await self._take_over(ownership)
                 async with Reader(
-                    self._kafka, {self._input: self._next_case}, ask_ends=True
+                    self._kafka,
+                    {self._input: self._next_case},
+                    ask_ends=True,
+                    fetch_max_wait_ms=FETCH_WAIT_MS,
                 ) as reader:
                     await self._check_offset(taken, reader)
                     await self._read_cases_to_end(ownership, reader, producer)
@@ -86,15 +83,22 @@ class ShardTask:
                         next_case=self._next_case,
                         standing=self._standing,
                     )
+                    publisher = Publisher(
+                        self._store,
+                        producer,
+                        self._output,
+                        tick_ms=self._tick_ms,
+                        catch_up=self._catch_up,
+                        owned_from_ms=taken.now_ms,
+                    )
                     while not ownership.ended:
-                        await self._serve(ownership, reader, producer)
+                        await self._serve(ownership, reader, producer, publisher)
         finally:
             forget_shard(self._input.partition)
 
     async def _take_over(self, ownership: Ownership) -> TakenOver:
         """Kafka's fence is up already; then Redis', and only then the proof that we may have raised both."""
         taken = await self._store.take_over()
-        self._owned_from_ms = taken.now_ms
         self._next_case = ownership.processed = taken.next_case
         await ownership.prove()
         self._standing = taken.standing
@@ -165,11 +169,22 @@ class ShardTask:
                 if ownership.ended:
                     return
 
-    async def _serve(self, ownership: Ownership, reader: Reader, producer: FencedProducer) -> None:
-        records = await reader.read(timeout_ms=self._pause_ms, max_records=APPLY_LIMIT)
+    async def _serve(
+        self, ownership: Ownership, reader: Reader, producer: FencedProducer, publisher: Publisher
+    ) -> None:
+        """Wait until something comes or is due; apply what has come, publish what is due."""
+        records = await reader.read(
+            timeout_ms=ceil(publisher.pause_s * 1000), max_records=APPLY_LIMIT
+        )
         position = await reader.position(self._input)
-        await self._apply(ownership, producer, records, position)
-        await self._fire(producer)
+        first_ms = await self._apply(ownership, producer, records, position)
+        if first_ms is not None:
+            publisher.expect(first_ms)
+        if not publisher.pause_s:
+            standing = await publisher.publish()
+            self._standing = self._standing if standing is None else standing
+        # Each time: a former task of this shard, ending late, may have withdrawn the figure.
+        tell_standing(self._input.partition, self._standing)
 
     async def _apply(
         self,
@@ -177,10 +192,13 @@ class ShardTask:
         producer: FencedProducer,
         records: Sequence[Record],
         next_case: int,
-    ) -> None:
-        """The records, then the offset behind them; what is no case goes to the dead letters first."""
+    ) -> int | None:
+        """The records, then the offset behind them; what is no case goes to the dead letters first.
+
+        Gives the earliest moment of the cases, fired or not; None: they have none.
+        """
         if next_case == self._next_case:
-            return
+            return None
         changes: list[Change] = []
         letters: list[Outgoing] = []
         reasons: list[str] = []
@@ -195,6 +213,14 @@ class ShardTask:
             DEAD_LETTERS.labels("timer", reason).inc()
         self._standing = await self._store.apply(changes, next_case)
         self._next_case = ownership.processed = next_case
+        return min(
+            (
+                change.plan.moments[0].at_ms
+                for change in changes
+                if change.plan and change.plan.moments
+            ),
+            default=None,
+        )
 
     def _read(self, record: Record) -> Change:
         return read_change(
@@ -208,65 +234,3 @@ class ShardTask:
     def _dead_letter(self, record: Record, error: RecordError) -> Outgoing:
         letter = make_dead_letter(error, record)
         return bury(letter, self._topics.dead_letters, self._input.partition)
-
-    async def _fire(self, producer: FencedProducer) -> None:
-        """Publish one batch of what is due, and find out how long the next read may wait."""
-        loop = asyncio.get_running_loop()
-        claimed = await self._store.claim(CLAIM_LIMIT)
-        claimed_at_s = loop.time()
-        tell_first_due(self._input.partition, claimed.next_ms)
-        # Each time: a former task of this shard, ending late, may have withdrawn the figure.
-        tell_standing(self._input.partition, self._standing)
-        self._pause_ms = self._until_next(claimed)
-        if not claimed.cases:
-            return
-        firings = [(case_id, plan, fire(plan, claimed.now_ms)) for case_id, plan in claimed.cases]
-        ends = await producer.commit(self._deadlines(firings, claimed.now_ms))
-        published_ms = claimed.now_ms + round((loop.time() - claimed_at_s) * 1000)
-        self._standing = await self._store.acknowledge(
-            [(case_id, firing.identities) for case_id, _, firing in firings],
-            ends.get(self._output),
-        )
-        self._count(firings, published_ms)
-
-    def _until_next(self, claimed: Claimed) -> int:
-        if claimed.cases:
-            return 0  # more may be due: look at once
-        if claimed.next_ms is None:
-            return self._tick_ms
-        return max(0, min(self._tick_ms, claimed.next_ms - claimed.now_ms))
-
-    def _deadlines(
-        self, firings: Sequence[tuple[str, Plan, Firing]], now_ms: int
-    ) -> list[Outgoing]:
-        """The earliest first, whichever case it belongs to."""
-        moments: list[tuple[str, Plan, Moment]] = [
-            (case_id, plan, moment)
-            for case_id, plan, firing in firings
-            for moment in firing.publish
-        ]
-        moments.sort(key=lambda found: found[2].at_ms)
-        deadlines = [
-            make_deadline(case_id, plan, moment, fired_ms=now_ms, owned_from_ms=self._owned_from_ms)
-            for case_id, plan, moment in moments
-        ]
-        RECOVERED.inc(sum(deadline.recovered for deadline in deadlines))
-        return [
-            Outgoing(
-                self._topics.deadlines,
-                self._input.partition,
-                deadline.deadline_id.encode(),
-                encode_deadline(deadline),
-            )
-            for deadline in deadlines
-        ]
-
-    def _count(self, firings: Sequence[tuple[str, Plan, Firing]], published_ms: int) -> None:
-        for _, plan, firing in firings:
-            FOLDED.inc(len(firing.folded))
-            for moment in firing.publish:
-                FIRED.labels(moment.event).inc()
-                late_ms = lateness_ms(
-                    plan, moment, published_ms=published_ms, owned_from_ms=self._owned_from_ms
-                )
-                LATENESS_SECONDS.observe(late_ms / 1000)

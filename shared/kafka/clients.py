@@ -8,6 +8,9 @@ MAX_REQUEST_BYTES = 10 * 1024 * 1024
 MAX_BATCH_BYTES = 512 * 1024
 # An open transaction holds back every reader behind it for this long if its owner dies.
 TRANSACTION_TIMEOUT_MS = 10_000
+# Its fetcher looks so often whether there is anything to do that nobody has told it of. With the default of 200 ms
+# this was a third of what an idle partition costs; a reader's partitions never change.
+FETCHER_LOOKS_MS = 2_000
 # aiokafka's default of 100 ms sits in the path of each commit: 47 ms p50 with it, 33 ms with this.
 RETRY_BACKOFF_MS = 5
 
@@ -20,6 +23,7 @@ def make_reader(kafka: str, *, fetch_max_wait_ms: int = 500) -> AIOKafkaConsumer
         enable_auto_commit=False,
         auto_offset_reset="none",
         fetch_max_wait_ms=fetch_max_wait_ms,
+        consumer_timeout_ms=FETCHER_LOOKS_MS,
         max_partition_fetch_bytes=1024 * 1024,
         fetch_max_bytes=8 * 1024 * 1024,
     )

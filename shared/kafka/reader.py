@@ -37,17 +37,20 @@ class Reader:
         offsets: Mapping[TopicPartition, int | None],
         *,
         ask_ends: bool = False,
+        fetch_max_wait_ms: int = 500,
     ) -> None:
-        """`ask_ends`: find out `ends_at_start`."""
+        """`ask_ends`: find out `ends_at_start`. `fetch_max_wait_ms`: for how long the broker keeps a fetch
+        for which there is nothing."""
         self.losses = 0
         """How often input was gone that was not read yet; what `read` gives from then on lies behind it."""
-        self._client: AIOKafkaConsumer = make_reader(kafka)
+        self._client: AIOKafkaConsumer = make_reader(kafka, fetch_max_wait_ms=fetch_max_wait_ms)
         self._offsets = dict(offsets)
         self._started_ms = now_ms()
         self._ask_ends = ask_ends
         self.ends_at_start: Mapping[TopicPartition, int] = {}
-        """Where the partitions ended before the first record was asked for. To ask later takes up to 0.5 s:
-        the broker answers in order, and lets a request wait for which there is nothing."""
+        """Where the partitions ended before the first record was asked for. To ask later takes up to
+        `fetch_max_wait_ms`: the broker answers in order, and lets a request wait for which there is
+        nothing."""
         self._heard_ms: dict[TopicPartition, int] = {}
         self._heard_before_ms: dict[TopicPartition, int] = {}
 

@@ -10,10 +10,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import REGISTRY
 
+from services.timer import publisher
 from services.timer.main import TimerService, build
+from services.timer.pace import CatchUp
 from services.timer.records import read_change
 from services.timer.redis_server import RedisServer
-from services.timer.store import Fired, Store
+from services.timer.store import Claimed, Fired, Store
 from services.timer.task import ShardTask
 from services.timer.wheel import WheelStore
 from shared.documents.case import Case, Clock, Warn, encode_case
@@ -25,7 +27,7 @@ from shared.kafka.partition import partition_of
 from shared.kafka.producer import FencedProducer, Outgoing
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics, apply_topics
-from shared.times import now_ms, to_rfc3339
+from shared.times import from_rfc3339, now_ms, to_rfc3339
 from tests import conditions
 from tests.integration.timer_model import connect
 
@@ -82,7 +84,12 @@ class Shard:
     def store(self) -> WheelStore:
         return WheelStore(self.server.redis, self.topics.prefix, HOME)
 
-    def task(self, wrap: Callable[[Store], Store] = lambda store: store) -> ShardTask:
+    def task(
+        self,
+        wrap: Callable[[Store], Store] = lambda store: store,
+        *,
+        catch_up_per_s: int = 10_000,
+    ) -> ShardTask:
         return ShardTask(
             self.kafka,
             self.topics,
@@ -90,6 +97,7 @@ class Shard:
             partition=HOME,
             partitions=PARTITIONS,
             tick_ms=500,
+            catch_up=CatchUp(catch_up_per_s),
         )
 
     @asynccontextmanager
@@ -187,6 +195,72 @@ async def test_what_came_due_while_nobody_was_there_is_recovered(shard: Shard) -
         found = await shard.deadlines(2)
     assert [deadline.deadline_id for deadline in found] == ["c1:response:1", "c3:response:1"]
     assert all(deadline.recovered and deadline.late_ms >= 5_000 for deadline in found)
+
+
+async def test_the_oldest_are_caught_up_with_first_and_no_faster_than_set(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CLAIM_LIMIT", 10)
+    start_ms = now_ms() - 60_000
+    due_ms = [start_ms + number * 7 % 40 for number in range(40)]
+    await shard.write(*((f"c{due}", make_case(f"c{due}", step=(due, due))) for due in due_ms))
+    ownership = ProvenOwnership(shard.topics.cases)
+    running = asyncio.create_task(shard.task(catch_up_per_s=20).run(ownership))
+    found = await shard.read(shard.topics.deadlines, 40)
+    ownership.end()
+    await running
+    deadlines = [decode_deadline(record.value or b"") for record in found]
+    assert [deadline.due_at for deadline in deadlines] == sorted(
+        deadline.due_at for deadline in deadlines
+    )
+    assert all(deadline.recovered for deadline in deadlines)
+    assert found[-1].timestamp - found[0].timestamp >= (40 - 10) / 20 * 1000 * 0.9
+
+
+@pytest.mark.parametrize("ahead_ms", [60_000, -60_000])
+async def test_nothing_fires_while_the_clocks_are_too_far_apart(
+    shard: Shard, ahead_ms: int
+) -> None:
+    """The clock of a real Redis cannot be set, so its answers are moved."""
+    apart_ms = [ahead_ms]
+
+    def skewed(store: Store) -> Store:
+        claim = store.claim
+
+        async def claim_elsewhen(limit: int, *, now_ms: int | None = None) -> Claimed:
+            claimed = await claim(limit, now_ms=now_ms)
+            return claimed._replace(now_ms=claimed.now_ms + apart_ms[0])
+
+        store.claim = claim_elsewhen
+        return store
+
+    due_ms = now_ms() - 1
+    await shard.write(("c1", make_case("c1", response=(due_ms, due_ms))))
+    ownership = ProvenOwnership(shard.topics.cases)
+    running = asyncio.create_task(shard.task(skewed).run(ownership))
+
+    def skew_s() -> float | None:
+        return REGISTRY.get_sample_value("bakvakt_timer_skew_seconds")
+
+    await until(lambda: skew_s() == pytest.approx(60, abs=5))
+    await asyncio.sleep(1)  # two looks
+    agreed_ms = now_ms()
+    apart_ms[0] = 0
+    (deadline,) = await shard.deadlines(1)
+    assert skew_s() == 0
+    ownership.end()
+    await running
+    assert from_rfc3339(deadline.fired_at) >= agreed_ms - 1
+
+
+async def test_an_idle_owner_is_awake_when_the_next_comes(shard: Shard) -> None:
+    """It looks every half second here; what comes between is not late for that."""
+    async with shard.owner():
+        for number in range(5):
+            due_ms = now_ms() + 700
+            await shard.write((f"c{number}", make_case(f"c{number}", step=(due_ms, due_ms))))
+            deadline = (await shard.deadlines(number + 1))[number]
+            assert 0 <= deadline.late_ms < 300
 
 
 async def test_what_was_published_and_not_acknowledged_does_not_come_again(
