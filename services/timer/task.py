@@ -24,8 +24,8 @@ log = structlog.get_logger()
 
 # How much of the log is applied at a time.
 APPLY_LIMIT = 2_000
-# For how long the broker keeps a fetch that brings nothing: what an idle shard costs. What comes is answered at
-# once all the same.
+# For how long the broker keeps a fetch that brings nothing: what an idle shard costs. What comes is answered
+# at once all the same.
 FETCH_WAIT_MS = 5_000
 # Reading to the log's end that took no longer than this needs no second look at where it ends now.
 SHORT_S = 1.0
