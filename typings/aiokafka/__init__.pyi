@@ -49,6 +49,7 @@ class AIOKafkaConsumer:
         enable_auto_commit: bool = ...,
         auto_offset_reset: str = ...,
         fetch_max_wait_ms: int = ...,
+        consumer_timeout_ms: int = 200,
         fetch_max_bytes: int = ...,
         max_partition_fetch_bytes: int = ...,
         session_timeout_ms: int = ...,
