@@ -55,6 +55,14 @@ def arrivals_of(emu: Emu, origin: Origin) -> Arrivals:
     return tuple(Arrival(source.stream, origin, BEFORE_ALL, source.place) for source in emu.sources)
 
 
+def sources_of(arrivals: Arrivals) -> tuple[Source, ...]:
+    """The newest of each input, whichever way it came."""
+    newest: dict[tuple[int, str, int], Place] = {}
+    for known in arrivals:
+        newest[known.stream] = max(known.newest, newest.get(known.stream, BEFORE_ALL))
+    return tuple(Source(*stream, *place) for stream, place in newest.items())
+
+
 def seal(arrivals: Arrivals, origin: Origin) -> Arrivals:
     """The EMU leaves: what has come this way has come for sure before anything came by the next one."""
     return tuple(

@@ -21,7 +21,7 @@ from services.classifier.judge import (
 from services.classifier.known import Known, Touched, touch
 from services.classifier.lifetime import MAX_FORGOTTEN, forget_at_hour, silent_emus
 from services.classifier.listening import Listening, listen
-from services.classifier.moves import At, judge_moving, stop_waiting
+from services.classifier.moves import At, judge_moving, settle, stop_waiting
 from services.classifier.plain import judge_plainly, wake_plainly
 from services.classifier.presence import (
     OFFLINE,
@@ -126,12 +126,17 @@ class Batch:
         """Closed faults that have had it: their documents go."""
         self.silent: Sequence[str] = ()
         """EMUs that are forgotten."""
+        self.settled = 0
+        """EMUs of whose moves nothing is expected any more."""
         self.sent: list[Transfer | Forward] = []
         """Records for other partitions of the input."""
-        self._released: list[Word | Forward] = []
+        self.released: list[Word | Forward] = []
+        """What was held for a transfer that has come by now."""
         self.retired = 0
         """Records of EMUs that are retired."""
         self._is_changed = False
+        self._is_clear = False
+        """Whether no input was lost, and nobody is silent, by what was heard so far."""
         for emu_id, facts in seeds.items():
             self._learn(self._touch(emu_id), facts)
 
@@ -145,16 +150,21 @@ class Batch:
 
         All or nothing: where a rule raises, no part of the record's outcome is staged.
         """
-        known = self._touch(record.emu_id)
+        known = self.touched.get(record.emu_id) or self._touch(record.emu_id)
         if known.facts.state == "retired" and type(record) is not Fact:
             self.retired += 1
-        if type(record) is Edge and self._is_repeat(known, record):  # nearly all
-            return
-        self._take(record.emu_id, known, judge_moving(record, known, self._at, self._judge))
+        if type(record) is not Edge or known.move is not None or known.emu.backlog is not None:
+            outcome = judge_moving(record, known, self._at, self._judge)
+        elif self._is_repeat(known, record):
+            return  # nearly all
+        else:
+            outcome = self._judge_edge(known.emu, known, record)
+        self._take(record.emu_id, known, outcome)
 
     def listen(self, tick: Tick) -> None:
         """Ingest's word on one of its inputs; what is silent by it is judged when the clock is followed."""
         self.listening = listen(self.listening, tick, self.meta.now_ms)
+        self._is_clear = False
 
     def lose_input(self) -> None:
         """Records are gone that were not read: nobody knows what of all that stood still does.
@@ -164,6 +174,7 @@ class Batch:
         """
         self.listening = Listening()
         self.meta = replace(self.meta, marking=True)
+        self._is_clear = False
         self._partition.list_to_mark()
 
     def judge_plainly(self, record: InternalRecord) -> None:
@@ -172,8 +183,8 @@ class Batch:
         self._take(record.emu_id, known, judge_moving(record, known, self._at, self._judge_plainly))
 
     def take_released(self) -> list[Word | Forward]:
-        """What was held for a transfer that has come by now: to be judged next, in this order."""
-        released, self._released = self._released, []
+        """`released`, to be judged next, in this order."""
+        released, self.released = self.released, []
         return released
 
     def stop_waiting(self, at_ms: int) -> None:
@@ -189,9 +200,11 @@ class Batch:
         False: the batch is full, and time may stand at a wake-up. Nothing may be judged then before a new
         batch has followed the clock to its end. What was lost and what is silent come first.
         """
-        if self.meta.marking and not self._mark():
-            return False
-        return self._judge_silences() and self._wake_until(now_ms)
+        if not self._is_clear:
+            if (self.meta.marking and not self._mark()) or not self._judge_silences():
+                return False
+            self._is_clear = True
+        return self._wake_until(now_ms)
 
     def end(self, offset: int) -> None:
         """All input before `offset` is judged, and nothing comes any more: forget what has had its time."""
@@ -202,6 +215,10 @@ class Batch:
             self.silent = tuple(
                 islice((one for one in silent if one not in self.touched), MAX_FORGOTTEN)
             )
+            over = self._partition.moves.over(self.meta.now_ms)
+            for emu_id in islice((one for one in over if one not in self.touched), MAX_FORGOTTEN):
+                self._settle(self._touch(emu_id))
+                self.settled += 1
 
     def changelog(self) -> Iterator[ChangelogEntry]:
         """What has to be written for this batch to be remembered."""
@@ -226,19 +243,26 @@ class Batch:
             yield emu_key(emu_id), None
         yield META_KEY, encode(self.meta)
 
+    def _settle(self, known: Touched) -> None:
+        """It is remembered as one that has never moved."""
+        emu = settle(known)
+        known.is_heard, known.is_moved = emu is not known.emu, True
+        known.emu, known.move = emu, None
+
     def _is_repeat(self, known: Touched, edge: Edge) -> bool:
         """Whether it was one, and the short way did for it."""
-        condition = known.conditions.get((edge.component, edge.code))
-        if condition is None or known.move is not None or known.emu.backlog is not None:
+        name = (edge.component, edge.code)
+        condition = known.conditions.get(name)
+        if condition is None or not edge.raised:
             return False
         judged = judge_repeat(known.emu, condition, edge, self._rules.catalogue)
         if judged is None:
             return False
         known.emu, again = judged
         known.is_heard = self._is_changed = True
-        known.put(again)
-        if condition.publish_at_ms is None:
-            self._partition.wake_at(again)
+        known.count(name, condition, again)
+        if condition.publish_at_ms is None and (at_ms := again.wake_at_ms) is not None:
+            self._partition.wake_at(at_ms, again)
         self.verdicts["repeat"] += 1
         return True
 
@@ -248,7 +272,8 @@ class Batch:
         now_ms = max(now_ms, self.meta.now_ms)
         while len(self.faults) < MAX_FAULTS:
             if not self._partition.is_wake_up_due(now_ms):
-                self._move_time(now_ms)
+                if now_ms != self.meta.now_ms:
+                    self._move_time(now_ms)
                 return True
             self._wake(*self._partition.next_wake_up())
         return False
@@ -305,10 +330,10 @@ class Batch:
         conditions, earlier = known.conditions, self.raises.of
         match record:
             case Edge():
-                condition = conditions.get((record.component, record.code))
-                outcome = judge_edge(emu, condition, record, now_ms, rules, earlier=earlier)
+                return self._judge_edge(emu, known, record)
             case Snapshot():
                 outcome = judge_snapshot(emu, conditions, record, now_ms, rules, earlier=earlier)
+                return self._note_life(emu, known, record, outcome)
             case Presence():
                 return judge_presence(emu, conditions, record, now_ms, rules, earlier=earlier)
             case Ruling():
@@ -316,10 +341,21 @@ class Batch:
                 return judge_ruling(emu, condition, record, now_ms, rules)
             case Fact():
                 return judge_fact(known.facts, conditions.values(), record, now_ms, rules)
+
+    def _judge_edge(self, emu: Emu, known: Known, edge: Edge) -> Outcome:
+        condition = known.conditions.get((edge.component, edge.code))
+        outcome = judge_edge(
+            emu, condition, edge, self.meta.now_ms, self._rules, earlier=self.raises.of
+        )
+        return outcome if emu.link is None else self._note_life(emu, known, edge, outcome)
+
+    def _note_life(
+        self, emu: Emu, known: Known, record: Edge | Snapshot, outcome: Outcome
+    ) -> Outcome:
         if emu.link is None:
             return outcome
-        offline = conditions.get(OFFLINE) if emu.link.gone else None
-        return note_life(emu, offline, record, outcome, now_ms=now_ms, rules=rules)
+        offline = known.conditions.get(OFFLINE) if emu.link.gone else None
+        return note_life(emu, offline, record, outcome, now_ms=self.meta.now_ms, rules=self._rules)
 
     def _judge_plainly(self, emu: Emu, record: Word | Fact) -> Outcome:
         conditions = self._look(record.emu_id).conditions
@@ -403,9 +439,9 @@ class Batch:
         self.too_short += outcome.too_short
         for condition in outcome.conditions:
             self._is_changed = True
-            before = known.put(condition)
-            if before is None or before.wake_at_ms != condition.wake_at_ms:
-                self._partition.wake_at(condition)
+            before, at_ms = known.put(condition), condition.wake_at_ms
+            if at_ms is not None and (before is None or before.wake_at_ms != at_ms):
+                self._partition.wake_at(at_ms, condition)
 
     def _remove(self, known: Touched, name: ConditionName) -> None:
         self._is_changed = True
@@ -424,6 +460,7 @@ class Batch:
             self.offline += is_gone - was_gone
             if (at_ms := silent_at_ms(emu, 0, self._rules)) is not None:
                 self._partition.silences.put(emu_id, at_ms)
+                self._is_clear = False
         if emu.backlog is not None:
             self._partition.wake_emu_at(emu_id, emu.backlog.ends_at_ms)
         if not quiet:
@@ -435,14 +472,15 @@ class Batch:
         for name in outcome.gone:
             known.remove(name)
         self.sent += outcome.sent
-        self._released += outcome.released
+        self.released += outcome.released
         self.urgent = self.urgent or bool(outcome.sent)
 
     def _tell(self, before: Facts, outcome: Outcome) -> None:
         catalogue = self._rules.catalogue
         facts = outcome.facts or before
-        faults = [make_fault(*left, before, catalogue) for left in outcome.left]
-        faults += [make_fault(*told, facts, catalogue) for told in outcome.told]
+        faults = [make_fault(*told, facts, catalogue) for told in outcome.told]
+        if outcome.left:
+            faults = [make_fault(*left, before, catalogue) for left in outcome.left] + faults
         self.faults += faults
         for fault in faults:
             if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:

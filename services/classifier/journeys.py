@@ -34,6 +34,12 @@ class Moves:
         """Of how many EMUs a transfer has not come yet."""
         return sum(now_ms < self._moves[emu_id].until_ms for emu_id in self._awaiting)
 
+    def over(self, now_ms: int) -> Iterator[str]:
+        """Those of which nothing more is expected."""
+        for emu_id, move in self._moves.items():
+            if move.until_ms <= now_ms and not move.holds:
+                yield emu_id
+
     def waiting_too_long(self, at_ms: int) -> Iterator[str]:
         """Those that wait since `WAIT_MS` before, counted from the first time that this was asked."""
         for emu_id, since_ms in list(self._waiting_since_ms.items()):

@@ -38,6 +38,8 @@ class Touched(Known, gc=False):
 
     changed: dict[ConditionName, Condition | None] = {}
     """The conditions that were changed, as they were before; None: not there."""
+    is_judged: bool = False
+    """Whether one of them was more than counted."""
     is_heard: bool = False
     """Whether what was heard is to be written, and so on."""
     is_learned: bool = False
@@ -49,11 +51,18 @@ class Touched(Known, gc=False):
         before = self.conditions.get(name)
         self.changed.setdefault(name, before)
         self.conditions[name] = condition
+        self.is_judged = True
         return before
+
+    def count(self, name: ConditionName, before: Condition, after: Condition) -> None:
+        """Replace the one of that name by itself with one repeat more."""
+        self.changed.setdefault(name, before)
+        self.conditions[name] = after
 
     def remove(self, name: ConditionName) -> None:
         """Forget it."""
         self.changed.setdefault(name, self.conditions.pop(name, None))
+        self.is_judged = True
 
 
 NOTHING = Known()
@@ -92,11 +101,11 @@ class KnownEmus:
 
     def put(self, emu_id: str, touched: Touched) -> None:
         """The changes are true now."""
-        known = self.add(emu_id)
+        known = self.by_id.get(emu_id) or self.add(emu_id)
         self.conditions += len(touched.conditions) - len(known.conditions)
         known.emu, known.facts = touched.emu, touched.facts
         known.conditions, known.move = touched.conditions, touched.move
-        if known.is_empty:
+        if not known.conditions and known.is_empty:
             del self.by_id[emu_id]
 
     def forget(self, emu_ids: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ from services.classifier.arrivals import (
     is_repetition,
     join,
     seal,
+    sources_of,
 )
 from services.classifier.carrying import (
     Carried,
@@ -81,10 +82,21 @@ class _Came(NamedTuple):
     receipt_ms: int
 
 
-def begin(known: Known, here: Here) -> Move:
+def begin(known: Known, at: At) -> Move:
     """What is remembered of its moves, from the first one on."""
+    if known.move is not None:
+        return known.move
     epoch = 1 if known.facts.revision else 0
-    return known.move or Move(epoch=epoch, arrivals=arrivals_of(known.emu, (here.number, epoch)))
+    arrivals = arrivals_of(known.emu, (at.here.number, epoch))
+    return Move(until_ms=at.now_ms + FORWARD_MS, epoch=epoch, arrivals=arrivals)
+
+
+def settle(known: Known) -> Emu:
+    """What was heard from it, once nothing of its moves is expected any more: all came by one way since."""
+    move = known.move or Move()
+    if move.to_site is not None:
+        return known.emu
+    return replace(known.emu, sources=sources_of(move.arrivals))
 
 
 def judge_moving(
@@ -104,7 +116,7 @@ def judge_move(known: Known, fact: Fact, at: At) -> Outcome:
     """A fact, of an EMU that moves with it or not."""
     if fact.record.revision <= known.revision:
         return Outcome("known")
-    move = begin(known, at.here)
+    move = begin(known, at)
     if at.here.home(fact.record.site_id) == at.here.number:
         return _come(known, move, fact, at)
     move = replace(move, revision=fact.record.revision, until_ms=at.now_ms + FORWARD_MS)
@@ -121,7 +133,7 @@ def judge_transfer(known: Known, transfer: Transfer, at: At) -> Outcome:
         return Outcome("known")
     early = _learn_early(known, transfer, at)
     known = _after(known, early)
-    move = begin(known, at.here)
+    move = begin(known, at)
     if not transfer.rest:
         awaits = tuple(awaited for awaited in move.awaits if awaited != key)
         move = replace(move, awaits=awaits)
@@ -159,7 +171,7 @@ def stop_waiting(known: Known, at: At) -> Outcome:
 
 def forward_or_hold(known: Known, word: Word | Forward, at: At) -> Outcome | None:
     """What becomes of a word that is not judged here and now; None: it is."""
-    move = begin(known, at.here)
+    move = begin(known, at)
     if move.holds:
         held = (*move.held, encode_internal(word))
         holding = replace(move, held=held)
@@ -185,7 +197,7 @@ def admit(move: Move, word: Word | Forward, here: Here) -> tuple[Move, Word | No
 def _judge_here(
     known: Known, record: Word | Forward, at: At, judge: Callable[[Emu, Word | Fact], Outcome]
 ) -> Outcome:
-    move, word = admit(begin(known, at.here), record, at.here)
+    move, word = admit(begin(known, at), record, at.here)
     if word is None:
         return Outcome("redelivered", move=move)
     outcome = judge(replace(known.emu, sources=()), at_site(word, known.facts))

@@ -170,7 +170,8 @@ class Partition:
                 self._count_emu(self.known.of(emu_id).facts, touched.facts)
             if touched.is_moved:
                 self.moves.put(emu_id, touched.move)
-            self._count(touched)
+            if touched.is_judged:
+                self._count(touched)
             self.known.put(emu_id, touched)
         batch.raises.apply()
         self._seeds = {}
@@ -189,14 +190,6 @@ class Partition:
     def _count(self, touched: Touched) -> None:
         for name, before in touched.changed.items():
             after = touched.conditions.get(name)
-            if (
-                before is not None
-                and after is not None
-                and before.revision == after.revision
-                and before.changes is after.changes
-                and before.marks is after.marks
-            ):
-                continue  # it was counted, and nothing else
             if before is not None and before.is_open:
                 self.open_by_grade[before.grade] -= 1
                 self.stale -= before.is_stale
@@ -212,7 +205,8 @@ class Partition:
         for fault_id, hour in batch.closed:
             self.closed.add(fault_id, hour)
         self.known.forget(batch.silent)
-        if self.sweep_at_ms <= self.meta.now_ms and len(batch.silent) < MAX_FORGOTTEN:
+        most = max(len(batch.silent), batch.settled)
+        if self.sweep_at_ms <= self.meta.now_ms and most < MAX_FORGOTTEN:
             self.sweep_at_ms = self.meta.now_ms + SWEEP_MS
 
     def count_flapping(self) -> int:
@@ -233,10 +227,9 @@ class Partition:
             self._backlogs.add(emu_id)
             heapq.heappush(self._wake_ups, (at_ms, emu_id, *EMU_WAKE_UP))
 
-    def wake_at(self, condition: Condition) -> None:
+    def wake_at(self, at_ms: int, condition: Condition) -> None:
         """Remember when the condition is to be woken; an entry that no longer holds is passed over."""
-        if condition.wake_at_ms is not None:
-            heapq.heappush(self._wake_ups, (condition.wake_at_ms, *condition.key))
+        heapq.heappush(self._wake_ups, (at_ms, *condition.key))
 
     def list_to_mark(self) -> None:
         """All that is remembered."""

@@ -21,6 +21,7 @@ def judge_repeat(
         not edge.raised
         or edge.seq is not None
         or emu.link is not None
+        or emu.backlog is not None
         or condition.marks is not None
         or condition.cleared_at_ms is not None
         or condition.clears_at_ms is not None

@@ -4,7 +4,7 @@ Reading and committing exactly once is `shared.kafka.exactly_once`.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -159,22 +159,11 @@ class ClassifierBatch:
             return Weight.NEWS
         return Weight.QUIET if self._batch.changes_state else Weight.NOTHING
 
-    def take(self, record: Record) -> bool:
-        try:
-            alarm = self._read(record)
-        except RecordError as error:
-            self._bury(error, record)
-            return True
-        if isinstance(alarm, Tick):  # it moves no time: that of other inputs may stand further back
-            if not self._follow(0):
-                return False
-            self._batch.listen(alarm)
-            return True
-        if not self._follow(alarm.receipt_ms):
-            return False
-        self._judge(alarm, record)
-        self._judge_released(record.offset)
-        return True
+    def take(self, records: Sequence[Record]) -> int:
+        for taken, record in enumerate(records):
+            if not self._take(record):
+                return taken
+        return len(records)
 
     def lose_input(self) -> None:
         self._batch.lose_input()
@@ -216,6 +205,24 @@ class ClassifierBatch:
             FAULTS.labels(change).inc(count)
         for letter in self._letters:
             DEAD_LETTERS.labels("classifier", letter.reason).inc()
+
+    def _take(self, record: Record) -> bool:
+        try:
+            alarm = self._read(record)
+        except RecordError as error:
+            self._bury(error, record)
+            return True
+        if isinstance(alarm, Tick):  # it moves no time: that of other inputs may stand further back
+            if not self._follow(0):
+                return False
+            self._batch.listen(alarm)
+            return True
+        if not self._follow(alarm.receipt_ms):
+            return False
+        self._judge(alarm, record)
+        if self._batch.released:
+            self._judge_released(record.offset)
+        return True
 
     def _follow(self, at_ms: int) -> bool:
         whole = self._batch.follow_clock(at_ms)

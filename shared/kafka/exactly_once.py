@@ -7,8 +7,7 @@ docs/exactly-once.md. What a record means is the business of `State` and `Batch`
 import asyncio
 import gc
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -31,6 +30,8 @@ MAX_COMMITS = 16
 SLOT_TIMEOUT_S = 1.0
 # A batch on which the judging takes this long is full: others of the event loop have their turn.
 MAX_JUDGING_S = 0.1
+# Records between two looks at the clock: those that are slow to judge take up to 20 ms each.
+AT_A_TIME = 10
 
 
 class Batch(Protocol):
@@ -41,8 +42,8 @@ class Batch(Protocol):
         """What it holds beside its offset."""
         ...
 
-    def take(self, record: Record) -> bool:
-        """Judge the record. False: the batch is full, the record belongs to the next one.
+    def take(self, records: Sequence[Record]) -> int:
+        """Judge the records in their order; gives how many. Not all: the batch is full.
 
         Whatever it raises ends the task, with nothing of the batch committed.
         """
@@ -175,7 +176,7 @@ class ExactlyOnceTask:
         self._state = state
         self._slots = slots
         self._seed = seed
-        self._unread = deque[Record]()
+        self._unread: list[Record] = []
         self._oldest_ms: int | None = None
 
     async def run(self, ownership: Ownership) -> None:
@@ -261,12 +262,9 @@ class ExactlyOnceTask:
                 batch.lose_input()
             if self._unread and self._oldest_ms is None:
                 self._oldest_ms = self._unread[0].timestamp
-        unread, judged_by_s = self._unread, time.monotonic() + MAX_JUDGING_S
-        while unread and time.monotonic() < judged_by_s and batch.take(unread[0]):
-            unread.popleft()
-            gathering.records += 1
-        if unread:
-            gathering.offset, gathering.full = unread[0].offset, True
+        gathering.records += self._judge(batch)
+        if self._unread:
+            gathering.offset, gathering.full = self._unread[0].offset, True
         else:
             gathering.offset = await reader.position(partition)
             end_ms = reader.read_to_end_ms(partition, gathering.offset)
@@ -274,6 +272,18 @@ class ExactlyOnceTask:
             gathering.full = end_ms is not None and not batch.follow_clock(end_ms)
         if gathering.began_s is None and self._weight(gathering):
             gathering.began_s = time.monotonic()
+
+    def _judge(self, batch: Batch) -> int:
+        """What is unread, as far as the batch takes it in its time; how many records that were."""
+        unread, judged_by_s, taken = self._unread, time.monotonic() + MAX_JUDGING_S, 0
+        while taken < len(unread) and time.monotonic() < judged_by_s:
+            some = unread[taken : taken + AT_A_TIME]
+            judged = batch.take(some)
+            taken += judged
+            if judged < len(some):
+                break
+        del unread[:taken]
+        return taken
 
     def _is_due(self, gathering: _Gathering, *, ended: bool) -> bool:
         wait_ms = self._commit_in_ms(gathering)

@@ -84,11 +84,14 @@ class Reader:
             return []
         except KafkaError as error:
             raise ReadError(f"reading failed: {error!r}") from error
-        records = [record for records in found.values() for record in records]
-        await self._tell_lag(records)
-        if not records:
+        await self._tell_lag(
+            {partition: some[0].timestamp for partition, some in found.items() if some}
+        )
+        if not found:
             self._check_silence()
-        return records
+        if len(found) == 1:
+            return found.popitem()[1]
+        return [record for some in found.values() for record in some]
 
     async def position(self, partition: TopicPartition) -> int:
         """The offset of the next record, behind every record read and every transaction marker."""
@@ -163,11 +166,7 @@ class Reader:
         if silent_ms > MAX_SILENCE_MS:
             raise ReadError(f"Kafka has not answered for {silent_ms / 1000:.0f} s")
 
-    async def _tell_lag(self, records: list[Record]) -> None:
-        oldest_ms = {
-            TopicPartition(record.topic, record.partition): record.timestamp
-            for record in reversed(records)
-        }
+    async def _tell_lag(self, oldest_ms: Mapping[TopicPartition, int]) -> None:
         for partition in self._offsets:
             labels = (partition.topic, str(partition.partition))
             highwater = self._client.highwater(partition)

@@ -132,6 +132,7 @@ class Partitions:
 
     def _commit(self, number: int, batch: Batch, records: int) -> None:
         self._offsets[number] += records
+        batch.end(self._offsets[number])
         self._changelogs[number].update(batch.changelog())
         self.write(*batch.sent)
         self.states[number].apply(batch)

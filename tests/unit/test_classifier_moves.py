@@ -73,6 +73,40 @@ def test_a_transfer_is_written_also_when_nothing_stands_and_once() -> None:
     assert fleet.published == []
 
 
+def test_a_move_is_forgotten_when_nothing_is_expected_of_it_any_more() -> None:
+    """After the 7 days for which alarms are kept, and one more; what was heard is known all the same."""
+    fleet = Partitions()
+    fleet.hear(fact(1, site_id=X), said(1), *moved(2, Y, X), said(2, code="other"))
+    fleet.hear(said(3, Y, code="third"))
+    for days, remembered in ((7.9, 1), (9.1, 0)):
+        for number in (0, 1):
+            fleet.wait(number, NOON_MS + round(days * DAY_MS))
+        assert [len(state.moves) for state in fleet.states] == [remembered, remembered, 0]
+    fleet.restart(0)
+    fleet.restart(1)
+    assert [len(state.moves) for state in fleet.states] == [0, 0, 0]
+    assert (
+        fleet.hear(*(said(n, Y, code=code) for n, code in ((1, "unknown.code"), (3, "third"))))
+        == []
+    )
+    late_ms = NOON_MS + 10 * DAY_MS
+    told = fleet.hear(replace(said(9, Y, code="new"), at_ms=late_ms, receipt_ms=late_ms))
+    assert changes(told) == ["opened"]
+    back = fleet.hear(*moved(3, X, Y, receipt_ms=late_ms))
+    assert Counter(changes(back)) == {"moved": 4, "opened": 4}
+    assert fleet.hear(said(9, Y, code="new"), said(9, X, code="new")) == []
+
+
+def test_a_move_is_not_forgotten_while_words_wait_for_it() -> None:
+    fleet = Partitions()
+    fleet.write(*moved(2, Y, X), said(1, Y))
+    fleet.step(1)
+    batch = fleet.states[1].stage()
+    batch.follow_clock(NOON_MS + 9 * DAY_MS)
+    batch.end(1)
+    assert batch.settled == 0
+
+
 def test_what_still_reaches_the_old_partition_is_forwarded() -> None:
     fleet = Partitions()
     fleet.hear(fact(1, site_id=X), said(1), *moved(2, Y, X))
