@@ -60,7 +60,7 @@ def hand_over(
         if turn.condition is not None:
             known[turn.condition.name] = turn.condition
     carried: list[Condition] = []
-    for condition in known.values():
+    for condition in sorted(known.values(), key=lambda one: one.name):
         if condition.revision:
             change = "moved" if condition.stands else "closed"
             left.append((change, make_revision(condition, now_ms, rules.catalogue)))

@@ -21,7 +21,7 @@ HELD_BACK = ("commissioning", "retired")
 def judge_fact(
     before: Facts, conditions: Iterable[Condition], fact: Fact, now_ms: int, rules: Rules
 ) -> Outcome:
-    """`before`: what was known of the EMU; `conditions` are all of it.
+    """`before`: what was known of the EMU; `conditions` are all of it, judged by name.
 
     Each fault that stands gets one revision where its document says anything else by now: `released` where
     it was held back and no longer is, with clocks from the fact's receipt; else `repeated`.
@@ -32,7 +32,7 @@ def judge_fact(
     released = before.state in HELD_BACK and facts.state == "in_service"
     changed: list[Condition] = []
     told: list[Told] = []
-    for condition in conditions:
+    for condition in sorted(conditions, key=lambda one: one.name):
         change = _change(condition, before, facts, rules, released=released)
         if change == "released":
             condition = _start_clocks(condition, fact.receipt_ms)  # noqa: PLW2901 - as it is now

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from shared.catalogue import Catalogue, Row
+from shared.documents.emu import EmuRecord
 from shared.documents.fault import Fault, FaultChange, FaultSource, Grade
 from shared.documents.ids import make_id
-from shared.documents.internal import Edge, Ruling, Snapshot, Source
+from shared.documents.internal import Edge, Fact, Presence, Ruling, Snapshot, Source, Tick
 from shared.policy import GRADE_DEFINITIONS
 from shared.times import to_rfc3339
 
@@ -19,6 +20,9 @@ MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
 WINDOW = 15 * MINUTE
 WAITS = [1 * MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE]
+OFFLINE = ("emu", "bakvakt:emu_offline")
+# A longer step of what ingest has read is an outage, in which EMUs may have spoken in vain.
+OUTAGE = 15_000
 
 Key = tuple[str, str, str]
 Place = tuple[str, int]
@@ -72,6 +76,8 @@ class Life:
     """Whether the newest word on it told of the past."""
     untold: bool = False
     """Whether nobody is told yet what a backlog has made of it."""
+    stale: bool = False
+    """Whether its EMU has gone since the newest word on it."""
     gone: int | None = None
     """Receipt of the word of the backlog by which it has gone."""
     waiting_raise: int | None = None
@@ -121,8 +127,20 @@ class Counter:
 
 
 @dataclass
+class Presences:
+    """What an EMU has told of its presence."""
+
+    site: str
+    source: Source
+    """Of its newest sign of life, or of the word that it has gone."""
+    last: int
+    interval: int | None = None
+    gone: bool = False
+
+
+@dataclass
 class Oracle:
-    """What is published for a stream of edges, snapshots and rulings."""
+    """What is published for a stream of records to one partition, of EMUs that stay there."""
 
     catalogue: Catalogue
     hold: Mapping[Grade, int]
@@ -141,16 +159,43 @@ class Oracle:
     """Receipt of each EMU's newest snapshot of now."""
     spoken: dict[Key, Place] = field(default_factory=dict[Key, Place])
     """For (EMU, component, name), the newest snapshot that said all of the name."""
+    presences: dict[str, Presences] = field(default_factory=dict[str, Presences])
+    facts: dict[str, EmuRecord] = field(default_factory=dict[str, EmuRecord])
+    read: dict[int, int] = field(default_factory=dict[int, int])
+    """Up to where ingest has read each partition of its only input."""
+    listening_since: int = 0
 
-    def hear(self, record: Edge | Snapshot | Ruling) -> None:
+    def hear(self, record: Edge | Snapshot | Ruling | Presence | Fact | Tick) -> None:
         """One record, whatever it is."""
+        if isinstance(record, Tick):
+            self.follow(0)
+            self.note_reading(record)
+            self.follow(0)
+            return
         self.follow(record.receipt_ms)
+        if isinstance(record, Fact):
+            self.learn(record)
+            return
         if record.source in self.sources:
             return
         self.sources.add(record.source)
+        self.judge(record)
+
+    def restart(self) -> None:
+        """Of what ingest has read nothing is remembered."""
+        self.read = {}
+        self.listening_since = 0
+
+    def judge(self, record: Edge | Snapshot | Ruling | Presence) -> None:
+        """One that did not come before."""
         if isinstance(record, Ruling):
             self.obey(record)
-            return
+        elif isinstance(record, Presence):
+            self.attend(record)
+        else:
+            self.report(record)
+
+    def report(self, record: Edge | Snapshot) -> None:
         emu = record.emu_id
         place = None
         if record.boot is not None and record.seq is not None:
@@ -170,6 +215,124 @@ class Oracle:
             self.say(Word(key, *said))
         else:
             self.compare(record, place)
+        presences = self.presences.get(emu)
+        if presences is None or record.historical or not self.is_of_newest_boot(record):
+            return
+        self.live(presences, record)
+
+    def attend(self, record: Presence) -> None:
+        """A heartbeat, `online` or `offline`."""
+        emu = record.emu_id
+        if record.historical:
+            return
+        if record.state == "online" and emu in self.backlogs:
+            self.end_backlog(emu)
+        if not self.is_of_newest_boot(record):
+            return
+        presences = self.presences.get(emu)
+        if record.state == "offline" and presences is not None and presences.gone:
+            return
+        if presences is None:
+            presences = Presences(record.site_id, record.source, record.receipt_ms)
+            self.presences[emu] = presences
+        if record.state == "offline":
+            note_sign(presences, record)
+            self.go(emu, presences, record.at_ms, record.receipt_ms)
+            return
+        if record.interval_s is not None:
+            presences.interval = round(record.interval_s * 1000)
+        self.live(presences, record)
+
+    def is_of_newest_boot(self, record: Edge | Snapshot | Presence) -> bool:
+        """A boot that was not heard before is the newest."""
+        if record.boot is None:
+            return True
+        known = self.boots.setdefault(record.emu_id, [])
+        if record.boot not in known:
+            known.append(record.boot)
+        return known[-1] == record.boot
+
+    def live(self, presences: Presences, record: Edge | Snapshot | Presence) -> None:
+        """A sign of life ends the absence, and nothing else."""
+        note_sign(presences, record)
+        presences.gone = False
+        life = self.lives.get((record.emu_id, *OFFLINE))
+        if life is not None and self.is_raised(life):
+            word = of_absence(
+                record.emu_id, presences, record.at_ms, record.receipt_ms, raised=False
+            )
+            self.fall(life, word)
+
+    def go(self, emu: str, presences: Presences, at: int, receipt: int) -> None:
+        """It is not there: what stood is stale, and its absence is a fault of our own."""
+        presences.gone = True
+        for key, life in sorted(self.lives.items(), key=lambda item: item[0]):
+            if key[0] == emu and key[1:] != OFFLINE and self.is_raised(life) and not life.stale:
+                life.stale = True
+                if life.revision and life.cleared is None:
+                    self.publish(life, "stale")
+        life = self.lives.get((emu, *OFFLINE))
+        if life is None or not self.is_raised(life):
+            self.rise(life, of_absence(emu, presences, at, receipt, raised=True))
+
+    def note_reading(self, tick: Tick) -> None:
+        """Ingest's word: how far it has read one of its partitions."""
+        before = self.heard_to(tick)
+        self.read[tick.partition] = max(self.read.get(tick.partition, 0), tick.read_to_ms)
+        heard_to = self.heard_to(tick)
+        if heard_to - before > OUTAGE:
+            self.listening_since = max(heard_to, self.now)
+
+    def heard_to(self, tick: Tick | None = None) -> int:
+        """All that was said by then is known."""
+        if tick is not None:
+            for number in range(tick.inputs[0][1]):
+                self.read.setdefault(number, 0)
+        return min(self.read.values(), default=0)
+
+    def next_silence(self) -> tuple[int, str] | None:
+        """Who was silent for too long first, and when that was."""
+        silences = [
+            (max(one.last, self.listening_since) + max(3 * one.interval, 30_000), emu)
+            for emu, one in self.presences.items()
+            if one.interval is not None and not one.gone
+        ]
+        first = min(silences, default=None)
+        return None if first is None or first[0] > self.heard_to() else first
+
+    def learn(self, fact: Fact) -> None:
+        """A newer record of the EMU: what stands is told where its document says anything else by it."""
+        emu, record = fact.emu_id, fact.record
+        before = self.facts.get(emu)
+        if before is not None and record.revision <= before.revision:
+            return
+        self.facts[emu] = record
+        released = (
+            before is not None
+            and before.state in ("commissioning", "retired")
+            and record.state == "in_service"
+        )
+        for key, life in sorted(self.lives.items(), key=lambda item: item[0]):
+            if key[0] != emu or (life.cleared is not None and not life.revision):
+                continue
+            known = life.revision and life.cleared is None
+            if released and not life.hazard:
+                life.clocks = max(fact.receipt_ms, life.first.receipt, life.clocks or 0)
+                if known:
+                    self.publish(life, "released")
+            elif known and self.told_of(life, before) != self.told_of(life, record):
+                self.publish(life, "repeated")
+
+    def told_of(self, life: Life, record: EmuRecord | None) -> dict[str, Any]:
+        """What a fault's document has of its EMU."""
+        return {
+            "customer_id": record.customer_id if record else None,
+            "desk": record.desk if record else "default",
+            "policy": record.policy if record else "default",
+            "emu_state": record.state if record else "unknown",
+            "model": life.model or (record.model if record else None),
+            "firmware": life.firmware or (record.firmware if record else None),
+        }
 
     def number(self, record: Edge | Snapshot, boot: str, seq: int) -> int:
         """Of a counter that begins again at 0, as if it went on."""
@@ -338,6 +501,7 @@ class Oracle:
             return
         if ruling.action == "clear" and life.cleared is not None:
             life.waiting_raise = None
+            life.stale = False
         elif ruling.action == "clear":
             self.tell_gone(life, ruling.receipt_ms, self.now)
         elif ruling.action == "regrade" and ruling.grade is not None:
@@ -350,7 +514,15 @@ class Oracle:
                 self.tell_graver(life)
 
     def follow(self, until: int) -> None:
-        """Time goes on: what is due happens, in the order of its time, then of the conditions' names."""
+        """Time goes on, but first to where EMUs were silent for too long."""
+        while (silence := self.next_silence()) is not None:
+            at, emu = silence
+            self.wake_until(at)
+            self.go(emu, self.presences[emu], at, at)
+        self.wake_until(until)
+
+    def wake_until(self, until: int) -> None:
+        """What is due happens, in the order of its time, then of the conditions' names."""
         until = max(until, self.now)
         while True:
             due = [(at[0], key) for key, life in self.lives.items() if (at := life.due())]
@@ -452,7 +624,8 @@ class Oracle:
             self.grade_by_repeats(life, self.rises_by(life))
             self.tell_or_wait(life, word.receipt)
             return
-        quiet = word.receipt - life.last >= MINUTE
+        news = life.stale or word.receipt - life.last >= MINUTE
+        life.stale = False
         back = not self.is_raised(life)
         life.place = word.place
         life.count += 1
@@ -470,7 +643,7 @@ class Oracle:
             self.tell_graver(life)
         elif life.waiting_raise is not None:
             pass
-        elif quiet:
+        elif news:
             life.wait = 0
             self.publish(life, "repeated")
         elif life.trailing_due is None:
@@ -555,6 +728,7 @@ class Oracle:
         life.place = word.place
         if not self.is_raised(life):
             return
+        life.stale = False
         if life.waiting_raise is not None:
             risen = self.risen(life)
             if word.receipt - risen < self.on_delay(life):  # it was nothing
@@ -583,14 +757,19 @@ class Oracle:
         life.closing_due = since + WINDOW + WINDOW // 2
 
     def confirm(self, life: Life, word: Word) -> None:
-        """A snapshot names what stands: only a graver level is news."""
+        """A snapshot names what stands: news where it was stale, or is graver now."""
         if self.is_late(word):
             return
+        was_stale, life.stale = life.stale, False
+        if was_stale:
+            life.past = False
         if self.grade_up(life, word.level):
             life.place = word.place
             life.past = False
             life.last = max(life.last, word.receipt)
             self.tell_graver(life)
+        elif was_stale and life.waiting_raise is None:
+            self.publish(life, "repeated")
 
     def count_late(self, life: Life | None, word: Word) -> None:
         """An older word: a raise counts, no more."""
@@ -653,7 +832,7 @@ class Oracle:
     def clear(self, life: Life, receipt: int, since: int) -> None:
         """Gone since that receipt; by the clock, since `since`."""
         life.waiting_raise = life.waiting_clear = life.gone = None
-        life.untold = False
+        life.untold = life.stale = False
         life.cleared = max(receipt, life.first.receipt)
         life.closing_due = max(life.cleared, since) + WINDOW
 
@@ -712,6 +891,7 @@ class Oracle:
             revision=life.revision,
             change=change,
             state=state,
+            stale=life.stale,
             grade=life.grade,
             grade_reason=self.reason(life),
             hazard=life.hazard,
@@ -722,8 +902,7 @@ class Oracle:
             emu_id=emu,
             component=component,
             site_id=record.site_id,
-            model=life.model,
-            firmware=life.firmware,
+            **self.told_of(life, self.facts.get(emu)),
             raised_at=to_rfc3339(life.first.at),
             opened_at=opened,
             clocks_from=opened if life.clocks is None else to_rfc3339(life.clocks),
@@ -735,6 +914,18 @@ class Oracle:
             source=FaultSource(source.topic, source.partition, source.offset),
         )
         self.published.append(fault)
+
+
+def note_sign(presences: Presences, record: Edge | Snapshot | Presence) -> None:
+    """The newest word of it."""
+    presences.site, presences.source = record.site_id, record.source
+    presences.last = max(presences.last, record.receipt_ms)
+
+
+def of_absence(emu: str, presences: Presences, at: int, receipt: int, *, raised: bool) -> Word:
+    """A word on its absence, which has no number."""
+    record = Edge(presences.source, emu, presences.site, *OFFLINE, raised, at, receipt)
+    return Word((emu, *OFFLINE), raised, receipt, at, None, None, record)
 
 
 def tells_of_the_past(record: Edge | Snapshot) -> bool:

@@ -12,7 +12,7 @@ from services.ingest.reports import Arrival, read_arrival
 from shared.documents.dead_letter import DeadLetter
 from shared.documents.fault import Fault
 from shared.times import to_rfc3339
-from tests.unit.alarms import CATALOGUE, HOLDS_MS, NOON_MS, Desk, fact
+from tests.unit.alarms import CATALOGUE, HOLDS_MS, NOON_MS, Desk, fact, tick
 
 # Each is told at once: without on-delay, and cleared without off-delay.
 A_CODE = "foxbms2:DIAG_ID_SYSTEM_MONITORING"
@@ -45,6 +45,16 @@ class Story:
         """Dispatch tells what the EMU is by now; what is published for it."""
         return self.desk.hear(fact(revision, receipt_ms=self._now_ms, **record))
 
+    def listen(self, seconds: int, *reports: dict[str, Any], every: int = 30) -> list[Fault]:
+        """What is published while ingest reads on, with these reports now and then."""
+        faults: list[Fault] = []
+        for second in range(0, seconds, 5):
+            if reports and second % every == 0:
+                faults += self.send(*reports)
+            faults += self.wait(5)
+            faults += self.desk.hear(tick(self._now_ms))
+        return faults
+
     def wait(self, seconds: float) -> list[Fault]:
         """What is published as time goes on, though nothing is said."""
         self._now_ms += round(seconds * 1000)
@@ -63,6 +73,10 @@ def listed(*codes: str, complete: bool = True, **fields: Any) -> dict[str, Any]:
     """All that stands at the EMU itself."""
     active = [{"code": code} for code in codes]
     return {"type": "snapshot", "complete": complete, "active": active, **fields}
+
+
+def heartbeat(**fields: Any) -> dict[str, Any]:
+    return {"type": "heartbeat", "interval_s": 30, **fields}
 
 
 def told(faults: list[Fault]) -> list[tuple[str, str]]:
@@ -141,6 +155,69 @@ def test_sequence_number_wraps_from_255_to_0() -> None:
         faults += story.send(raised(f"new.{number}", boot=7, seq=number))
     faults += story.wait(3)
     assert len([fault for fault in faults if fault.change == "opened"]) == 255
+
+
+def test_old_ndeath_after_new_nbirth() -> None:
+    """The broker tells of the connection that broke when the EMU is there again: it names the boot before."""
+    story = Story()
+    story.send({"type": "online", "boot": 6}, raised(A_CODE, boot=6, seq=1))
+    story.wait(60)
+    story.send({"type": "online", "boot": 7}, listed(A_CODE, boot=7, seq=1))
+    assert story.send({"type": "offline", "boot": 6}) == []
+    assert story.wait(3_600) == []
+    (stale,) = story.send({"type": "offline", "boot": 7})
+    assert (stale.change, stale.code) == ("stale", A_CODE)
+    (offline,) = story.wait(301)
+    assert (offline.change, offline.kind, offline.grade) == ("opened", "emu_offline", "B")
+
+
+def test_heartbeat_counter_reset() -> None:
+    """It begins anew without a new boot: no gap, and no alarm of the same number is taken for an old one."""
+    story = Story()
+    faults: list[Fault] = []
+    for beat in range(120):
+        faults += story.listen(30, heartbeat(boot=7, seq=beat % 40))
+    assert faults == []
+    assert told(story.send(raised(A_CODE, boot=7, seq=3))) == [("opened", A_CODE)]
+    gap = [("stale", A_CODE), ("opened", "bakvakt:emu_offline")]
+    assert told(story.listen(600)) == gap
+
+
+def test_return_with_backlog() -> None:
+    """Two days without a connection, of which it tells on its return: one fault for what has gone, a page for
+    what stands, and nothing twice.
+    """
+    story = Story()
+    story.send(raised(B_CODE))
+    story.listen(60, heartbeat())
+    silent = told(story.listen(600))
+    assert silent == [("stale", B_CODE), ("opened", "bakvakt:emu_offline")]
+    story.wait(2 * 86_400)
+    begin_ms = NOON_MS + 3_600_000
+    for part in range(100):
+        reports = [
+            change(HAZARD, at=to_rfc3339(begin_ms + 1_200_000 * part + 60_000 * minute))
+            for minute, change in enumerate((raised, cleared))
+        ]
+        gone = cleared(B_CODE, at=to_rfc3339(begin_ms))
+        faults = story.send(gone if part == 50 else reports[0], *reports)
+        assert {fault.state for fault in faults if fault.code == HAZARD} <= {"cleared", "closed"}
+        story.wait(0.1)
+    assert story.send(raised(C_CODE, at=to_rfc3339(begin_ms))) == []
+    story.wait(5)
+    story.send({"type": "online"})
+    story.wait(120)
+    last = {fault.fault_id: fault for fault in story.desk.published}.values()
+    assert {(fault.code, fault.state) for fault in last} == {
+        (HAZARD, "closed"),
+        (HAZARD, "cleared"),
+        (B_CODE, "cleared"),
+        (C_CODE, "open"),
+        ("bakvakt:emu_offline", "cleared"),
+    }
+    assert len([fault for fault in last if fault.code == HAZARD]) == 100
+    (standing,) = [fault for fault in last if fault.state == "open"]
+    assert standing.clocks_from > standing.opened_at > standing.raised_at
 
 
 def test_one_hz_chatter() -> None:
