@@ -21,6 +21,13 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True):
             "runs here, else http://127.0.0.1:8080"
         ),
     ] = None
+    timer_url: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="where a timer answers `clocks`, any one of them; unset: that of the `up` that runs "
+            "here, else http://127.0.0.1:8083"
+        ),
+    ] = None
     by: Annotated[
         str | None,
         msgspec.Meta(

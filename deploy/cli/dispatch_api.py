@@ -80,15 +80,17 @@ def named_url(option: str | None, environ: Mapping[str, str]) -> str | None:
     return named.rstrip("/") if named else None
 
 
-def local_url(environ: Mapping[str, str]) -> str:
-    """Where the dispatch of the `up` that runs here is; else its usual port."""
+def local_url(
+    environ: Mapping[str, str], service: str = "dispatch", default: str = DEFAULT_URL
+) -> str:
+    """Where that service of the `up` that runs here is; else its usual port."""
     state = StateDirectory.from_environment(environ).read()
     if state is not None and state.is_running():
-        running = [child for child in state.children if child.service == "dispatch"]
+        running = [child for child in state.children if child.service == service]
         # One that lives before one that waits to be started again.
         for child in sorted(running, key=lambda child: child.process is None):
-            return child.url or DEFAULT_URL
-    return DEFAULT_URL
+            return child.url or default
+    return default
 
 
 def ask_dispatch(
@@ -286,17 +288,18 @@ def _not_known(url: str, path: str, error: Exception) -> str:
     """An order was sent, and no answer came."""
     if path == "/v1/fleet":
         return (
-            f"{url} has not answered ({_why(error)}): it is not known whether the fleet was changed. "
+            f"{url} has not answered ({why(error)}): it is not known whether the fleet was changed. "
             "The same file may be imported again, it changes nothing twice"
         )
     case_id = path.split("/")[-2]
     return (
-        f"{url} has not answered ({_why(error)}): it is not known whether it was done. "
+        f"{url} has not answered ({why(error)}): it is not known whether it was done. "
         f"Look: bakvakt cases show {case_id}; doing it again is safe"
     )
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """Why nobody has answered, in words."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
@@ -306,7 +309,7 @@ def _why(error: Exception) -> str:
 
 def _no_answer(url: str, error: Exception) -> str:
     return (
-        f"No dispatch answers at {url} ({_why(error)}). Start one with: bakvakt up --detach; "
+        f"No dispatch answers at {url} ({why(error)}). Start one with: bakvakt up --detach; "
         f"or say where it is: --url, {URL_VARIABLE}"
     )
 

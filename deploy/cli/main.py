@@ -11,6 +11,7 @@ from deploy.cli.case_rulings import detach, regrade
 from deploy.cli.cases import cases
 from deploy.cli.catalogue import catalogue
 from deploy.cli.check import check
+from deploy.cli.clocks import clocks
 from deploy.cli.explain import explain
 from deploy.cli.fleet import fleet
 from deploy.cli.local import down, logs, up
@@ -39,6 +40,7 @@ app.command("test", rich_help_panel=HERE, context_settings={"ignore_unknown_opti
 cases.command()(regrade)
 cases.command()(detach)
 app.add_typer(cases, name="cases", rich_help_panel=WORK)
+app.add_typer(clocks, name="clocks", rich_help_panel=WORK)
 app.command(rich_help_panel=WORK)(explain)
 app.add_typer(fleet, name="fleet", rich_help_panel=WORK)
 app.command(rich_help_panel=TOOLS)(simulate)

@@ -9,9 +9,11 @@ from aiohttp import web
 from services.timer.api import ClockApi
 from services.timer.config import TimerSettings, files_of
 from services.timer.pace import CatchUp
+from services.timer.redis_memory import Headroom
 from services.timer.redis_server import RedisServer
 from services.timer.store import StoreError
 from services.timer.task import ShardTask
+from services.timer.view import ShardView
 from services.timer.wheel import WheelStore
 from shared.config import load
 from shared.kafka.group import Group
@@ -38,7 +40,16 @@ class TimerService:
             files=files_of(settings),
         )
         self._catch_up = CatchUp(settings.timer_catch_up_rate)
-        self._api = ClockApi(self._partitions, self._store)
+        self._api = ClockApi(
+            self._partitions,
+            self._store,
+            [
+                ShardView(self._redis.redis, settings.prefix, partition)
+                for partition in range(settings.partitions)
+            ],
+            self._topics.cases,
+        )
+        self._headroom = Headroom(self._redis.redis, self._redis.address, settings.partitions)
         self._waiting_for: str | None = "Redis"
         self._group: Group | None = None
 
@@ -65,7 +76,9 @@ class TimerService:
         return self._group.not_ready()
 
     async def refresh_metrics(self) -> None:
-        """Nothing: all are kept up to date as things happen, or count themselves when read."""
+        """The memory of Redis; all else is kept up to date as things happen, or counts itself when read."""
+        if self._group is not None:
+            await self._headroom.look()
 
     def routes(self) -> Iterable[web.RouteDef]:
         """The clocks, under /v1/clocks."""
@@ -79,6 +92,7 @@ class TimerService:
             "Redis", self._redis.address, self._redis.check, stopping, absent=(StoreError,)
         ):
             return False
+        await self._headroom.look()
         self._waiting_for = "Kafka"
         return await wait_for_kafka(self._settings, stopping)
 

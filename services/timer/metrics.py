@@ -1,5 +1,8 @@
 """The timer's own metrics."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.times import now_ms
@@ -7,6 +10,7 @@ from shared.times import now_ms
 _standing: dict[int, int] = {}
 _first_due_ms: dict[int, int] = {}
 _skew_ms: dict[int, int] = {}
+_rebuilt_since_ms: dict[int, int] = {}
 
 CLOCKS_STANDING = Gauge(
     "bakvakt_timer_clocks_standing",
@@ -38,6 +42,38 @@ REBUILT = Counter(
     "bakvakt_timer_rebuilt_total",
     "Shards built anew from the log: Redis held nothing of them, or nothing that leads on to it.",
 )
+REBUILD_SECONDS = Histogram(
+    "bakvakt_timer_rebuild_seconds",
+    "From the take-over of a shard of which Redis held nothing until it was served.",
+    buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
+)
+REBUILD_OLDEST_SECONDS = Gauge(
+    "bakvakt_timer_rebuild_oldest_seconds",
+    "For how long a shard has been built anew, the one of longest; 0 when none is. Its clocks do not fire.",
+)
+REPLAYED = Counter(
+    "bakvakt_timer_replayed_total",
+    "Records of cases that were applied at a take-over, before the shard was served.",
+)
+IN_FLIGHT = Gauge(
+    "bakvakt_timer_in_flight",
+    "Cases that are claimed and not acknowledged: their deadlines are on the way to Kafka.",
+)
+FENCED = Counter(
+    "bakvakt_timer_fenced_total",
+    "Scripts that Redis refused, by what refused them: epoch (a newer owner has taken over), offsets"
+    " (Redis is not as this owner left it).",
+    ["by"],
+)
+REDIS_USED_BYTES = Gauge("bakvakt_timer_redis_used_bytes", "Memory that Redis uses.")
+REDIS_LIMIT_BYTES = Gauge(
+    "bakvakt_timer_redis_limit_bytes",
+    "Memory that Redis may use: its maxmemory, else that of its machine.",
+)
+REDIS_NEEDED_BYTES = Gauge(
+    "bakvakt_timer_redis_needed_bytes",
+    "Memory that should be free in Redis, so that a shard can be built anew beside what is there.",
+)
 SCRIPT_SECONDS = Histogram(
     "bakvakt_timer_script_seconds",
     "Time until Redis had answered, by script.",
@@ -53,8 +89,23 @@ def _oldest_due_s() -> float:
     return max(0, now_ms() - min(_first_due_ms.values(), default=now_ms())) / 1000
 
 
-# Counted when somebody looks, so it grows while a task is stuck.
+def _rebuild_oldest_s() -> float:
+    return max(0, now_ms() - min(_rebuilt_since_ms.values(), default=now_ms())) / 1000
+
+
+# Counted when somebody looks, so they grow while a task is stuck.
 OLDEST_DUE_SECONDS.set_function(_oldest_due_s)
+REBUILD_OLDEST_SECONDS.set_function(_rebuild_oldest_s)
+
+
+@contextmanager
+def in_flight(cases: int) -> Generator[None]:
+    """So many cases are in flight while the context is open."""
+    IN_FLIGHT.inc(cases)
+    try:
+        yield
+    finally:
+        IN_FLIGHT.dec(cases)
 
 
 def tell_standing(partition: int, clocks: int) -> None:
@@ -80,3 +131,15 @@ def forget_shard(partition: int) -> None:
     _standing.pop(partition, None)
     _first_due_ms.pop(partition, None)
     _skew_ms.pop(partition, None)
+
+
+def tell_rebuilding(partition: int, *, anew: bool) -> bool:
+    """The shard is taken over; `anew`: Redis holds nothing of it. Whether it is being built anew."""
+    if anew:
+        _rebuilt_since_ms.setdefault(partition, now_ms())
+    return partition in _rebuilt_since_ms
+
+
+def tell_rebuilt(partition: int) -> None:
+    """The shard is served, or is another's to build."""
+    _rebuilt_since_ms.pop(partition, None)

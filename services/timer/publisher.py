@@ -12,6 +12,7 @@ from services.timer.metrics import (
     FOLDED,
     LATENESS_SECONDS,
     RECOVERED,
+    in_flight,
     tell_first_due,
     tell_skew,
 )
@@ -82,12 +83,13 @@ class Publisher:
         self._catch_up.spend(recovered - reserved, claimed_s)
         if not firings:
             return None
-        ends = await self._producer.commit(self._outgoing(deadlines))
-        published_ms = claimed.now_ms + round((now_s() - claimed_s) * 1000)
-        standing = await self._store.acknowledge(
-            [(case_id, firing.identities) for case_id, _, firing in firings],
-            ends.get(self._output),
-        )
+        with in_flight(len(firings)):
+            ends = await self._producer.commit(self._outgoing(deadlines))
+            published_ms = claimed.now_ms + round((now_s() - claimed_s) * 1000)
+            standing = await self._store.acknowledge(
+                [(case_id, firing.identities) for case_id, _, firing in firings],
+                ends.get(self._output),
+            )
         RECOVERED.inc(recovered)
         self._count(firings, published_ms)
         return standing

@@ -10,7 +10,7 @@ from redis.asyncio import RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
-from services.timer.metrics import SCRIPT_SECONDS
+from services.timer.metrics import FENCED, SCRIPT_SECONDS
 from services.timer.redis_client import NO_FILES, Client, TlsFiles, connect, read_url, refusal
 from services.timer.store import StoreError
 from shared.errors import BakvaktError, ConfigError, FencedError, OwnershipError
@@ -48,8 +48,10 @@ class Script:
         """The scripts' own errors begin with a word of ours."""
         word, _, detail = str(error).partition(" ")
         if word == "FENCED":
+            FENCED.labels("epoch").inc()
             return FencedError(detail)
         if word == "ELSEWHERE":
+            FENCED.labels("offsets").inc()
             return OwnershipError(detail)
         return StoreError(f"{self._name}: {_tell(error)}")
 

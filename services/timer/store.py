@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from services.timer.plan import Identity, Plan
 from services.timer.records import Change
+from services.timer.stand import Doing
 from shared.errors import BakvaktError
 
 Fired = tuple[str, Sequence[Identity]]
@@ -74,4 +75,8 @@ class Store(Protocol):
 
         `next_deadline` is the offset behind their deadlines; None: it stays as it was.
         """
+        ...
+
+    async def tell(self, doing: Doing) -> None:
+        """Say, for whoever looks, what this owner does."""
         ...

@@ -7,8 +7,9 @@ from math import ceil
 import structlog
 from aiokafka import TopicPartition
 
-from services.timer.metrics import REBUILT, forget_shard, tell_standing
+from services.timer.metrics import REBUILT, forget_shard, tell_rebuilt, tell_standing
 from services.timer.pace import CatchUp
+from services.timer.progress import Progress
 from services.timer.publisher import Publisher
 from services.timer.records import Change, read_change, read_fired
 from services.timer.store import Store, TakenOver
@@ -72,11 +73,12 @@ class ShardTask:
                     fetch_max_wait_ms=FETCH_WAIT_MS,
                 ) as reader:
                     await self._check_offset(taken, reader)
-                    await self._read_cases_to_end(ownership, reader, producer)
-                    await self._read_deadlines_to_end(ownership, taken.next_deadline)
+                    progress = Progress(ownership, self._store, anew=taken.next_case is None)
+                    await self._read_cases_to_end(ownership, reader, producer, progress)
+                    await self._read_deadlines_to_end(ownership, taken.next_deadline, progress)
                     if ownership.ended:
                         return
-                    ownership.ready = True
+                    await progress.done()
                     log.info(
                         "shard taken over",
                         partition=self._input.partition,
@@ -95,6 +97,8 @@ class ShardTask:
                         await self._serve(ownership, reader, producer, publisher)
         finally:
             forget_shard(self._input.partition)
+            if ownership.ended:
+                tell_rebuilt(self._input.partition)
 
     async def _take_over(self, ownership: Ownership) -> TakenOver:
         """Kafka's fence is up already; then Redis', and only then the proof that we may have raised both."""
@@ -131,15 +135,19 @@ class ShardTask:
         )
 
     async def _read_cases_to_end(
-        self, ownership: Ownership, reader: Reader, producer: FencedProducer
+        self, ownership: Ownership, reader: Reader, producer: FencedProducer, progress: Progress
     ) -> None:
         """Apply all that the log holds, before the first claim: a stop may wait there."""
         loop = asyncio.get_running_loop()
         ends: Mapping[TopicPartition, int] | None = reader.ends_at_start
+        await progress.reads("cases", reader.ends_at_start[self._input])
         while not ownership.ended:
             began_s = loop.time()
             async for records in reader.batches_to_end(APPLY_LIMIT, ends=ends):
-                await self._apply(ownership, producer, records, await reader.position(self._input))
+                next_case = await reader.position(self._input)
+                await self._apply(ownership, producer, records, next_case)
+                progress.has_read(next_case)
+                progress.count(len(records))
                 if ownership.ended:
                     return
             await self._apply(ownership, producer, [], await reader.position(self._input))
@@ -149,7 +157,9 @@ class ShardTask:
                 return
             ends = None
 
-    async def _read_deadlines_to_end(self, ownership: Ownership, start: int | None) -> None:
+    async def _read_deadlines_to_end(
+        self, ownership: Ownership, start: int | None, progress: Progress
+    ) -> None:
         """Acknowledge what a former owner has published and Redis does not know of: it fires no more.
 
         The former owner is fenced, so none is added meanwhile.
@@ -161,11 +171,12 @@ class ShardTask:
                     f"{self._output.topic}[{self._output.partition}] ends before {start}: it was made "
                     "anew; so is the shard"
                 )
+            await progress.reads("deadlines", reader.ends_at_start[self._output])
             async for records in reader.batches_to_end(APPLY_LIMIT, ends=reader.ends_at_start):
                 fired = [found for record in records if (found := read_fired(record.value))]
-                self._standing = await self._store.acknowledge(
-                    fired, await reader.position(self._output)
-                )
+                next_deadline = await reader.position(self._output)
+                self._standing = await self._store.acknowledge(fired, next_deadline)
+                progress.has_read(next_deadline)
                 if ownership.ended:
                     return
 

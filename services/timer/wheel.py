@@ -14,14 +14,15 @@ from services.timer.plan import Plan, follow, mark
 from services.timer.records import Change
 from services.timer.redis_client import Client
 from services.timer.redis_server import Script
+from services.timer.stand import Doing
 from services.timer.store import Claimed, Fired, TakenOver
 
 # These bound how long one script keeps Redis from the other shards: 1 to 9 ms.
 READ_LIMIT = WRITE_LIMIT = 500
 CLAIM_LIMIT = 256
 
-_TAKE_OVER, _START_OVER, _READ, _WRITE, _CLAIM, _PEEK = (
-    Script(name) for name in ("take_over", "start_over", "read", "write", "claim", "peek")
+_TAKE_OVER, _START_OVER, _READ, _WRITE, _CLAIM, _PEEK, _TELL = (
+    Script(name) for name in ("take_over", "start_over", "read", "write", "claim", "peek", "tell")
 )
 
 
@@ -101,6 +102,10 @@ class WheelStore:
             plan = plans[case_id]
             plans[case_id] = plan and mark(plan, identities)
         return await self._write(stored, plans, next_deadline=next_deadline)
+
+    async def tell(self, doing: Doing) -> None:
+        words = [doing.word, doing.reading, str(doing.until)] if doing.reading else [doing.word]
+        await _TELL.run(self._redis, self._keys, *self._hold(), " ".join(words))
 
     async def peek(self) -> tuple[str, Plan] | None:
         """The case whose moment comes first, come or not; None: there is none.

@@ -32,6 +32,7 @@ COMMIT_TIMEOUT_S = 3.0
 START_TIMEOUT_S = 10.0
 LEAVE_TIMEOUT_S = 5.0
 BEYOND_RECOVERY_S = 30.0
+NOT_TAKEN_OVER = "not taken over yet"
 
 
 class Ownership:
@@ -43,6 +44,8 @@ class Ownership:
         self.topic_partition = partition
         self.ready = False
         """Set by the task once it serves the partition."""
+        self.doing = NOT_TAKEN_OVER
+        """What the task does until it is ready, in words for `/readyz`."""
         self.processed: int | None = None
         """Offset of the next record, set by the task (by `commit` where the group keeps it)."""
 
@@ -57,6 +60,11 @@ class Ownership:
 
     def end(self) -> None:
         self._ended.set()
+
+    def begin(self) -> None:
+        """The task is to be built, or built anew."""
+        self.ready = False
+        self.doing = NOT_TAKEN_OVER
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but not past the end of the ownership."""
@@ -162,7 +170,7 @@ class Group(ConsumerRebalanceListener):
         if not self._assigned:
             return [f"{self._topic}: no partitions assigned yet"]
         return [
-            f"{self._topic}[{owned.partition}]: not taken over yet"
+            f"{self._topic}[{owned.partition}]: {owned.doing}"
             for owned in self._owned.values()
             if not owned.ready
         ]
@@ -255,7 +263,7 @@ class Group(ConsumerRebalanceListener):
         for partition, owned in self._owned.items():
             task = self._tasks.get(partition)
             if task is None or task.done():
-                owned.ready = False
+                owned.begin()
                 self._tasks[partition] = asyncio.create_task(
                     self._keep(owned), name=f"{self._name}[{partition.partition}]"
                 )
@@ -290,7 +298,7 @@ class Group(ConsumerRebalanceListener):
             except Exception as error:  # noqa: BLE001 - the top of a task: logged, counted, built anew
                 if loop.time() - began > RECOVERED_AFTER_S:
                     backoff_s = FIRST_BACKOFF_S
-                owned.ready = False
+                owned.begin()
                 cause = _cause(error)
                 if owned.ended and isinstance(cause, FencedError):
                     return  # its successor was faster than its last commit, as may well be

@@ -10,6 +10,7 @@ from services.timer.plan import Event, Identity, Moment, Plan
 from services.timer.records import Change
 from services.timer.redis_client import Client
 from services.timer.redis_server import Script
+from services.timer.stand import Doing
 from services.timer.store import Claimed, Fired, TakenOver
 from shared.documents.fault import Grade
 
@@ -106,6 +107,9 @@ class SortedSetStore:
         (standing,) = await _ACKNOWLEDGE.run(self._redis, self._keys, *args)
         self._next_deadline = self._next_deadline if next_deadline is None else next_deadline
         return standing
+
+    async def tell(self, doing: Doing) -> None:
+        """Nobody looks."""
 
     async def peek(self) -> tuple[str, Plan] | None:
         found = await _PEEK.run(self._redis, self._keys)

@@ -8,6 +8,7 @@
 --                 opened     windows below this number are open
 --                 written    Redis' time in ms of the last write
 --                 layout     of these keys
+--                 doing      what the owner of an epoch does: the epoch, and words
 -- case:<n>  hash  case_id -> entry (services/timer/entry.py), in pieces of at most 64 bytes: the further ones
 --                 are fields of their own, case_id .. NUL .. number
 -- near      zset  case_id -> epoch ms of its first moment that has not fired; of open windows
@@ -103,5 +104,5 @@ local function forget()
     redis.call('UNLINK', BASE .. 'case:' .. number)
   end
   redis.call('UNLINK', NEAR, WINDOWS, PLACES, NAMES)
-  redis.call('HDEL', META, 'cases', 'deadlines', 'standing', 'opened', 'written')
+  redis.call('HDEL', META, 'cases', 'deadlines', 'standing', 'opened', 'written', 'doing')
 end
