@@ -178,6 +178,7 @@ def _begin_anew(condition: Condition, rules: Rules) -> Condition:
         revision=0,
         grade=row.grade,
         grade_reason=row.reason,
+        raised_at_ms=condition.risen_at_ms,  # what its device says of that raise is not kept
         opened_at_ms=condition.risen_at_ms,
         cleared_at_ms=None,
         closes_at_ms=None,

@@ -70,17 +70,22 @@ def recall_raises(condition: Condition, earlier: tuple[int, ...], rules: Rules) 
 
 def expect_raise(condition: Condition, rules: Rules) -> Condition:
     """As grave as it will be when its raise is told: the hold is by that grade."""
-    return _grade_by_repeats(condition, (*raises_of(condition), condition.risen_at_ms), rules)
+    return _grade_by_repeats(condition, _with_this_raise(condition), rules)
 
 
 def count_raise(condition: Condition, rules: Rules) -> Condition:
     """Its raise is told now."""
     if condition.marks is None and not condition.revision:
         return condition
-    raises = (*raises_of(condition), condition.risen_at_ms)[-rules.repeats :]
+    raises = _with_this_raise(condition)[-rules.repeats :]
     if len(raises) == 1:
         return condition
     return _grade_by_repeats(_with_raises(condition, raises), raises, rules)
+
+
+def _with_this_raise(condition: Condition) -> tuple[int, ...]:
+    """Oldest first: one that comes late must not put newer ones out."""
+    return tuple(sorted((*raises_of(condition), condition.risen_at_ms)))
 
 
 def age(condition: Condition, rules: Rules) -> Condition:

@@ -78,6 +78,12 @@ class Life:
     """Whether nobody is told yet what a backlog has made of it."""
     stale: bool = False
     """Whether its EMU has gone since the newest word on it."""
+    site: str = ""
+    fault: str = ""
+    """The id of its fault, told or not."""
+    moved_from: str | None = None
+    rises: list[int] = field(default_factory=list[int])
+    """When the condition was told as risen, in earlier faults too."""
     gone: int | None = None
     """Receipt of the word of the backlog by which it has gone."""
     waiting_raise: int | None = None
@@ -148,7 +154,7 @@ class Oracle:
     published: list[Fault] = field(default_factory=list[Fault])
     lives: dict[Key, Life] = field(default_factory=dict[Key, Life])
     raises: dict[Key, list[int]] = field(default_factory=dict[Key, list[int]])
-    """When each condition was told as risen, whichever its fault was."""
+    """When each condition was told as risen whose fault is closed, in it and in earlier ones."""
     sources: set[Source] = field(default_factory=set[Source])
     places: set[tuple[str, Place]] = field(default_factory=set[tuple[str, Place]])
     boots: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -199,7 +205,7 @@ class Oracle:
         emu = record.emu_id
         place = None
         if record.boot is not None and record.seq is not None:
-            place = (record.boot, self.number(record, record.boot, record.seq))
+            place = (record.boot, self.count_on(record, record.boot, record.seq))
             if (emu, place) in self.places:
                 return
             self.places.add((emu, place))
@@ -334,7 +340,7 @@ class Oracle:
             "firmware": life.firmware or (record.firmware if record else None),
         }
 
-    def number(self, record: Edge | Snapshot, boot: str, seq: int) -> int:
+    def count_on(self, record: Edge | Snapshot, boot: str, seq: int) -> int:
         """Of a counter that begins again at 0, as if it went on."""
         counter = self.counters.get((record.emu_id, boot))
         if counter is None:
@@ -366,9 +372,12 @@ class Oracle:
     def end_backlog(self, emu: str) -> None:
         """What has gone is told as gone, what stands as any raise; by name."""
         del self.backlogs[emu]
-        for key in sorted(self.lives):
-            life = self.lives[key]
-            if key[0] != emu or not life.untold:
+        self.tell_history([life for key, life in self.lives.items() if key[0] == emu])
+
+    def tell_history(self, lives: list[Life]) -> None:
+        """What a backlog has made of them, where nobody is told yet."""
+        for life in sorted(lives, key=lambda one: one.key):
+            if not life.untold:
                 continue
             life.untold = False
             if life.gone is not None:
@@ -687,19 +696,19 @@ class Oracle:
 
     def rises_by(self, life: Life) -> list[int]:
         """All times at which the condition was told as risen, with that of the raise that waits."""
-        return [*self.raises.get(life.key, []), self.risen(life)]
+        return [*life.rises, self.risen(life)]
 
     def grade_by_repeats(self, life: Life, rises: list[int]) -> None:
         """The newest three within a day: one grade up from what the catalogue says."""
-        newest = rises[-3:]
+        newest = sorted(rises)[-3:]
         often = len(newest) == 3 and max(newest) - min(newest) <= DAY
         if often and life.why == "catalogue" and life.grade != "A":
             life.regrade(one_up(life.grade), "repeats", "Raised 3 times within 24 h")
 
     def count_rise(self, life: Life) -> None:
         """It is told as risen now."""
-        self.raises[life.key] = self.rises_by(life)
-        self.grade_by_repeats(life, self.raises[life.key])
+        life.rises = self.rises_by(life)
+        self.grade_by_repeats(life, life.rises)
 
     def tell_gone(self, life: Life, receipt: int, since: int) -> None:
         """As `clear`; of a fault that nobody has heard of it is told that there was one."""
@@ -822,6 +831,9 @@ class Oracle:
     def begin(self, word: Word) -> Life:
         life = self.lives[word.key] = Life(word.key, word.place, word, last=word.receipt)
         life.model, life.firmware = word.record.model, word.record.firmware
+        life.site, source = word.record.site_id, word.record.source
+        life.fault = make_id("f", life.site, *word.key, *source.stream, *source.place)
+        life.rises = list(self.raises.get(word.key, []))
         life.changed.append(word.receipt)
         row = self.row(word.key[2], word.level)
         life.level, life.grade, life.reason = word.level, row.grade, row.reason
@@ -839,6 +851,7 @@ class Oracle:
     def close(self, life: Life) -> None:
         del self.lives[life.key]
         if life.revision:
+            self.raises[life.key] = life.rises
             self.publish(life, "closed")
 
     def is_graver(self, life: Life, level: str | None) -> bool:
@@ -879,18 +892,15 @@ class Oracle:
         life.told = self.now
         life.trailing_due = None
         emu, component, code = life.key
-        record = life.first.record
-        source = record.source
+        source = life.first.record.source
         row = self.row(code, life.level)
-        state: Any = "closed" if change == "closed" else "cleared" if life.cleared else "open"
+        state: Any = "cleared" if life.cleared else "open"
         opened = to_rfc3339(life.first.receipt)
         fault = Fault(
-            fault_id=make_id(
-                "f", record.site_id, emu, component, code, *source.stream, *source.place
-            ),
+            fault_id=life.fault,
             revision=life.revision,
             change=change,
-            state=state,
+            state="closed" if change in ("closed", "moved") else state,
             stale=life.stale,
             grade=life.grade,
             grade_reason=self.reason(life),
@@ -901,7 +911,7 @@ class Oracle:
             remedy=row.remedy,
             emu_id=emu,
             component=component,
-            site_id=record.site_id,
+            site_id=life.site,
             **self.told_of(life, self.facts.get(emu)),
             raised_at=to_rfc3339(life.first.at),
             opened_at=opened,
@@ -910,6 +920,7 @@ class Oracle:
             cleared_at=to_rfc3339(life.cleared) if life.cleared else None,
             count=life.count,
             flaps=life.flaps,
+            moved_from=life.moved_from,
             catalogue=self.catalogue.version,
             source=FaultSource(source.topic, source.partition, source.offset),
         )

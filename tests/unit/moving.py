@@ -52,7 +52,7 @@ class Partitions:
         self._rules = rules or AtOnce(CATALOGUE, {}, HEARTBEAT)
         self.logs: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
         self._changelogs: list[dict[bytes, bytes | None]] = [{} for _ in range(PARTITIONS)]
-        self._offsets = [0] * PARTITIONS
+        self.offsets = [0] * PARTITIONS
         self.states = [self._new(number) for number in range(PARTITIONS)]
         self.published: list[Fault] = []
         self.verdicts: list[str] = []
@@ -64,10 +64,15 @@ class Partitions:
 
     def step(self, number: int, most: int = 1_000, *, aborted: bool = False) -> bool:
         """One batch of so many records; False: there was none."""
-        records = self.logs[number][self._offsets[number] :][:most]
+        records = self.logs[number][self.offsets[number] :][:most]
         batch = self.states[number].stage()
         for raw in records:
             record = decode_internal(raw)
+            if isinstance(record, Tick):
+                assert batch.follow_clock(0)
+                batch.listen(record)
+                assert batch.follow_clock(0)
+                continue
             assert partition_of(record.site_id, PARTITIONS) == number
             assert batch.follow_clock(record.receipt_ms)
             batch.judge(record)
@@ -131,8 +136,8 @@ class Partitions:
         return Partition(self._rules, Here(number, _partition_of))
 
     def _commit(self, number: int, batch: Batch, records: int) -> None:
-        self._offsets[number] += records
-        batch.end(self._offsets[number])
+        self.offsets[number] += records
+        batch.end(self.offsets[number])
         self._changelogs[number].update(batch.changelog())
         self.write(*batch.sent)
         self.states[number].apply(batch)

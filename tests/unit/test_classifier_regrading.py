@@ -304,3 +304,14 @@ def test_however_many_conditions_rise_only_so_many_are_remembered() -> None:
     assert len(base.by_key) == MAX_KEPT
     assert b"9" not in base.by_key
     assert b"10" in base.by_key
+
+
+def test_a_raise_of_long_ago_that_is_told_late_does_not_hide_three_of_one_day(fleet: Fleet) -> None:
+    fleet.rise_and_go("b", then_ms=HOUR_MS)
+    fleet.rise_and_go("b", then_ms=HOUR_MS)
+    long_ago_ms = fleet.now_ms - 25 * HOUR_MS - 30 * MINUTE_MS
+    fleet.say("b", at_ms=long_ago_ms)
+    fleet.say("b", raised=False, at_ms=long_ago_ms + MINUTE_MS)
+    fleet.after(5 * MINUTE_MS)
+    assert fleet.published[-1].grade == "B"
+    assert fleet.say("b")[0].grade == "A"
