@@ -45,6 +45,7 @@ class WheelStore:
         self._redis = redis
         self._keys = (f"{{{prefix}:t{partition}}}:meta",)
         self._epoch = 0
+        self._writes = 0
         self._next_case: int | None = None
         self._next_deadline: int | None = None
         self._places = Names()
@@ -53,7 +54,8 @@ class WheelStore:
 
     async def take_over(self) -> TakenOver:
         found = await _TAKE_OVER.run(self._redis, self._keys)
-        self._epoch, next_case, next_deadline, standing, now_ms, written_ms, places, names = found
+        self._epoch, next_case, next_deadline, standing, now_ms, written_ms, *found = found
+        self._writes, places, names = found
         self._next_case, self._next_deadline = next_case, next_deadline
         self._places, self._names = Names(places), Names(names)
         self._claimed.clear()
@@ -62,6 +64,7 @@ class WheelStore:
     async def start_over(self) -> None:
         await _START_OVER.run(self._redis, self._keys, *self._hold())
         self._next_case = self._next_deadline = None
+        self._writes = self._epoch
         self._places, self._names = Names(), Names()
         self._claimed.clear()
 
@@ -118,9 +121,13 @@ class WheelStore:
         case_id, entry, places, names = found
         return cast(bytes, case_id).decode(), unpack(entry, Names(places), Names(names))
 
-    def _hold(self) -> tuple[int, int | str, int | str]:
+    def _hold(self) -> tuple[str, int | str, int | str]:
         """What shows a script that the caller owns the shard and knows its state."""
-        return self._epoch, _or_none(self._next_case), _or_none(self._next_deadline)
+        return (
+            f"{self._epoch}.{self._writes}",
+            _or_none(self._next_case),
+            _or_none(self._next_deadline),
+        )
 
     async def _read(self, case_ids: Iterable[str]) -> dict[str, _Stored]:
         """These cases as they are stored; those that were claimed just now are known."""
@@ -195,6 +202,7 @@ class WheelStore:
             *places,
             *names,
         )
+        self._writes += 1
         self._places.written()
         self._names.written()
         self._next_case, self._next_deadline = next_case, next_deadline

@@ -191,6 +191,40 @@ async def test_shards_know_nothing_of_each_other(shard: Shard) -> None:
     assert (await other.claim(10)).cases == []
 
 
+@pytest.mark.parametrize("emptied", [True, False])
+async def test_no_part_of_a_batch_is_lost_unseen(
+    server: RedisServer, redis: Any, prefix: str, monkeypatch: pytest.MonkeyPatch, *, emptied: bool
+) -> None:
+    """Between two writes of one batch Redis is emptied, or loses the first: no offset would tell."""
+    monkeypatch.setattr(wheel, "WRITE_LIMIT", 1)
+    store = WheelStore(server.redis, prefix, 0)
+    await store.take_over()
+    if not emptied:
+        await store.apply([], 1)
+    key = f"{{{prefix}:t0}}:meta"
+    before = await redis.dump(key)
+    writes = wheel._WRITE.run  # pyright: ignore[reportPrivateUsage]
+    written = 0
+
+    async def run(*args: Any) -> Any:
+        nonlocal written
+        if written == 1:
+            await redis.delete(*await redis.keys(f"{{{prefix}:t0}}:*"))
+            if not emptied:
+                await redis.restore(key, 0, before)
+        written += 1
+        return await writes(*args)
+
+    changes = [Change(f"c{number}", 1, plan_due(5)) for number in range(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(wheel._WRITE, "run", run)  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(OwnershipError):
+            await store.apply(changes, 4)
+    await store.take_over()
+    assert await store.apply(changes, 4) == 3
+    assert len((await store.claim(9)).cases) == 3
+
+
 async def test_an_offset_never_moves_back(shard: Shard) -> None:
     store = shard(0)
     await store.take_over()

@@ -1,8 +1,8 @@
 -- The cases of which a moment has come, the earliest first.
 --
 -- KEYS    meta
--- ARGV    epoch, next offsets of cases and deadlines, how many to leave out, at most so many cases, how many to
---         move out of windows at most, now in ms ('' for Redis' time; tests give another)
+-- ARGV    epoch.writes, next offsets of cases and deadlines, how many to leave out, at most so many cases,
+--         how many to move out of windows at most, now in ms ('' for Redis' time; tests give another)
 -- result  {now in ms, time before which nothing comes (nil: nothing is to come), case_id, entry, ...};
 --         error FENCED or ELSEWHERE
 -- writes  meta, near, far, windows: windows that begin are opened

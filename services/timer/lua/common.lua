@@ -7,6 +7,7 @@
 --                 standing   clocks that run and whose own end has not fired
 --                 opened     windows below this number are open
 --                 written    Redis' time in ms of the last write
+--                 writes     a number that grows with each write.lua, so that none can be lost unseen
 --                 layout     of these keys
 --                 doing      what the owner of an epoch does: the epoch, and words
 -- case:<n>  hash  case_id -> entry (services/timer/entry.py), in pieces of at most 64 bytes: the further ones
@@ -26,7 +27,7 @@ local BASE = string.sub(META, 1, -5)
 local NEAR, WINDOWS = BASE .. 'near', BASE .. 'windows'
 local PLACES, NAMES = BASE .. 'places', BASE .. 'names'
 -- Raise it with any change to keys or entries: a shard of another layout is built anew.
-local LAYOUT = '2'
+local LAYOUT = '3'
 -- 17 minutes. A far:<w> has some 100 cases where 250,000 of a shard are spread over a month.
 local WINDOW_MS = 1048576
 -- Windows are opened a minute before they begin, so nobody waits for that.
@@ -46,22 +47,26 @@ local function redis_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- Why the caller may not go on, as an error to return; false if it may. ARGV[1] is its epoch, ARGV[2] and [3]
--- the offsets that it wrote or read last ('' for none). A newer epoch than the stored one is adopted: Redis
--- may have lost the take-over, or everything. Other offsets mean that it did, or that somebody else writes.
+-- Why the caller may not go on, as an error to return; false if it may. ARGV[1] is its epoch, a dot, and
+-- `writes` as it knows it; ARGV[2] and [3] are the offsets that it wrote or read last ('' for none). A newer
+-- epoch than the stored one is adopted: Redis may have lost the take-over. Anything else that differs means that
+-- it has lost more, or that somebody else writes.
 local function refused()
-  local stored = redis.call('HMGET', META, 'epoch', 'cases', 'deadlines')
-  local epoch, held = stored[1] or '0', (stored[2] or '') .. ' ' .. (stored[3] or '')
-  if tonumber(ARGV[1]) < tonumber(epoch) then
+  local stored = redis.call('HMGET', META, 'epoch', 'cases', 'deadlines', 'writes')
+  local own_epoch, own_writes = string.match(ARGV[1], '(%d+)%.(%d+)')
+  local epoch = stored[1] or '0'
+  if tonumber(own_epoch) < tonumber(epoch) then
     return redis.error_reply('FENCED a newer owner, of epoch ' .. epoch .. ', has taken over')
   end
-  if ARGV[2] .. ' ' .. ARGV[3] ~= held then
+  local held = table.concat({stored[2] or '', stored[3] or '', stored[4] or ''}, ' ')
+  local known = table.concat({ARGV[2], ARGV[3], own_writes}, ' ')
+  if known ~= held then
     return redis.error_reply(
-      'ELSEWHERE the next offsets are "' .. held .. '", not "' .. ARGV[2] .. ' ' .. ARGV[3] .. '"'
+      'ELSEWHERE the next offsets and the writes are "' .. held .. '", not "' .. known .. '"'
     )
   end
-  if ARGV[1] ~= epoch then
-    redis.call('HSET', META, 'epoch', ARGV[1])
+  if own_epoch ~= epoch then
+    redis.call('HSET', META, 'epoch', own_epoch)
   end
   return false
 end
@@ -95,8 +100,9 @@ local function entry_of(case_id)
   return entry
 end
 
--- Everything but the epoch: the work is O(keys), some thousands; Redis frees the memory beside its other work.
-local function forget()
+-- Everything but the epoch, from which the writes are counted anew: so no other life of the shard has the same
+-- number. The work is O(keys), some thousands; Redis frees the memory beside its other work.
+local function forget(epoch)
   for _, window in ipairs(redis.call('ZRANGE', WINDOWS, 0, -1)) do
     redis.call('UNLINK', far(tonumber(window)))
   end
@@ -105,4 +111,5 @@ local function forget()
   end
   redis.call('UNLINK', NEAR, WINDOWS, PLACES, NAMES)
   redis.call('HDEL', META, 'cases', 'deadlines', 'standing', 'opened', 'written', 'doing')
+  redis.call('HSET', META, 'writes', epoch)
 end

@@ -12,5 +12,5 @@ local stored = redis.call('HMGET', META, 'epoch', 'cases', 'doing')
 if not stored[1] or not stored[2] or stored[3] ~= stored[1] .. ' serving' then
   return {}
 end
-forget()
+forget(stored[1])
 return {tonumber(stored[1])}

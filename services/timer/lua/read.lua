@@ -1,7 +1,7 @@
 -- The entries of cases that are about to change.
 --
 -- KEYS    meta
--- ARGV    epoch, next offsets of cases and deadlines, the case_ids, each behind its length (2 bytes)
+-- ARGV    epoch.writes, next offsets of cases and deadlines, the case_ids, each behind its length (2 bytes)
 -- result  {entry or nil, ...}; error FENCED or ELSEWHERE
 -- writes  nothing
 -- cost    O(cases)

@@ -3,7 +3,7 @@
 -- KEYS    meta
 -- ARGV    none
 -- result  {epoch, next offset of the cases or nil, of the deadlines or nil, standing clocks, Redis' time in ms,
---         time of the last write in ms or nil, {place, ...}, {name, ...}}
+--         time of the last write in ms or nil, writes, {place, ...}, {name, ...}}
 -- writes  meta; where there is no offset, or the first layout, all
 -- cost    O(places + names), or O(keys)
 --
@@ -15,16 +15,17 @@ redis.call('HSET', META, 'epoch', whole(epoch))
 -- sorted set and a hash: its shard is built anew, and ours where an instance of that version owned it between.
 if redis.call('HGET', META, 'layout') ~= LAYOUT or redis.call('HEXISTS', META, 'cases') == 0
     or redis.call('HEXISTS', META, 'next') == 1 then
-  forget()
+  forget(whole(epoch))
   redis.call('HSET', META, 'layout', LAYOUT)
   redis.call('UNLINK', BASE .. 'due', BASE .. 'plan')
   redis.call('HDEL', META, 'next')
 end
-local stored = redis.call('HMGET', META, 'cases', 'deadlines', 'standing', 'written')
+local stored = redis.call('HMGET', META, 'cases', 'deadlines', 'standing', 'written', 'writes')
 local function number(text)
   return text and tonumber(text)
 end
 return {
   epoch, number(stored[1]), number(stored[2]), tonumber(stored[3] or '0'), now, number(stored[4]),
+  number(stored[5]),
   redis.call('LRANGE', PLACES, 0, -1), redis.call('LRANGE', NAMES, 0, -1),
 }

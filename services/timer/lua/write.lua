@@ -1,7 +1,7 @@
 -- Changed cases, and the offsets that they lead to: what was read is applied, what was published has fired.
 --
 -- KEYS    meta
--- ARGV    epoch, next offsets of cases and deadlines; the same two after this; by how much the standing clocks
+-- ARGV    epoch.writes, next offsets of cases and deadlines; the same two after this; by how much the standing clocks
 --         change; the cases; how many of the following are new places, these, and new names.
 --         A case is packed as '>I2I4ddI4' (wheel.py): how long its case_id and its new entry are (0: it leaves),
 --         when its first waiting moment came until now and when it comes now (NaN: none does), how long its
@@ -21,6 +21,7 @@ for _, later in ipairs({4, 5}) do
     return redis.error_reply('ELSEWHERE offset ' .. before .. ' does not move back to ' .. after)
   end
 end
+redis.call('HINCRBY', META, 'writes', 1)
 local OPENED = opened()
 
 local function take_from_far(case_id, window)
