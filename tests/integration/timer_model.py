@@ -176,9 +176,9 @@ class ShardMachine(RuleBasedStateMachine):
         return self.runner.run(step)
 
     async def keys(self) -> list[bytes]:
-        # On a cluster KEYS asks one server, SCAN all.
+        # On a cluster KEYS asks one server, SCAN all; it may tell of a key twice.
         pattern = f"{{{self.prefix}:t0}}:*"
-        return [key async for key in self.redis.scan_iter(match=pattern, count=10_000)]
+        return sorted({key async for key in self.redis.scan_iter(match=pattern, count=10_000)})
 
     async def forget(self) -> None:
         if keys := await self.keys():
