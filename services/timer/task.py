@@ -139,8 +139,8 @@ class ShardTask:
     ) -> None:
         """Apply all that the log holds, before the first claim: a stop may wait there."""
         loop = asyncio.get_running_loop()
-        ends: Mapping[TopicPartition, int] | None = reader.ends_at_start
-        await progress.reads("cases", reader.ends_at_start[self._input])
+        ends = reader.ends_at_start
+        await progress.reads("cases", ends[self._input])
         while not ownership.ended:
             began_s = loop.time()
             async for records in reader.batches_to_end(APPLY_LIMIT, ends=ends):
@@ -155,7 +155,12 @@ class ShardTask:
                 loop.time() - began_s < SHORT_S
             ):  # what has come meanwhile is read before the first claim
                 return
-            ends = None
+            ends = await self._ask_ends()
+
+    async def _ask_ends(self) -> Mapping[TopicPartition, int]:
+        """By a connection of its own: on the reader's it waits for FETCH_WAIT_MS behind a fetch."""
+        async with Reader(self._kafka, {self._input: self._next_case}, ask_ends=True) as asking:
+            return asking.ends_at_start
 
     async def _read_deadlines_to_end(
         self, ownership: Ownership, start: int | None, progress: Progress

@@ -10,10 +10,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import REGISTRY
 
-from services.timer import publisher
+from services.timer import publisher, task
 from services.timer.main import TimerService, build
 from services.timer.pace import CatchUp
-from services.timer.records import read_change
+from services.timer.records import Change, read_change
 from services.timer.redis_server import RedisServer
 from services.timer.store import Claimed, Fired, Store
 from services.timer.task import ShardTask
@@ -251,6 +251,32 @@ async def test_nothing_fires_while_the_clocks_are_too_far_apart(
     ownership.end()
     await running
     assert from_rfc3339(deadline.fired_at) >= agreed_ms - 1
+
+
+async def test_a_long_read_is_followed_by_a_short_one_and_by_serving(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking where the log ends now must not itself count as a long read."""
+    monkeypatch.setattr(task, "SHORT_S", 0.5)
+
+    def slow(store: Store) -> Store:
+        apply = store.apply
+
+        async def apply_slowly(changes: Sequence[Change], next_case: int) -> int:
+            store.apply = apply
+            await asyncio.sleep(1)
+            return await apply(changes, next_case)
+
+        store.apply = apply_slowly
+        return store
+
+    due_ms = now_ms()
+    await shard.write(("c1", make_case("c1", step=(due_ms, due_ms))))
+    ownership = ProvenOwnership(shard.topics.cases)
+    running = asyncio.create_task(shard.task(slow).run(ownership))
+    await until(lambda: ownership.ready)
+    ownership.end()
+    await running
 
 
 async def test_an_idle_owner_is_awake_when_the_next_comes(shard: Shard) -> None:
