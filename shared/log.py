@@ -4,6 +4,8 @@ import contextlib
 import io
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import TextIO, cast
 
 import structlog
@@ -20,6 +22,35 @@ class UnfailingStream(io.TextIOBase):
     def flush(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
+
+
+# aiokafka tells of an absent broker with each attempt, of which there may be hundreds a second.
+REPEATED_AFTER_S = 10.0
+# Of lines; there are more only where somebody writes figures into the text itself.
+MAX_KINDS = 1_000
+
+
+class Seldom(logging.Filter):
+    """Of lines that are alike one in REPEATED_AFTER_S, with how many there were since."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now_s = now_s
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = (record.name, str(record.msg))  # the text without its figures
+        told_s, more = self._told.get(key, (-REPEATED_AFTER_S, 0))
+        if self._now_s() - told_s < REPEATED_AFTER_S:
+            self._told[key] = (told_s, more + 1)
+            return False
+        if len(self._told) >= MAX_KINDS:
+            self._told.clear()
+        self._told[key] = (self._now_s(), 0)
+        if more:
+            record.msg = f"{record.getMessage()} ({more} more like it since)"
+            record.args = ()
+        return True
 
 
 def configure_log(form: str, service: str) -> None:
@@ -62,4 +93,5 @@ def configure_log(form: str, service: str) -> None:
             ],
         )
     )
+    handler.addFilter(Seldom())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

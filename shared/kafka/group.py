@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from shared.errors import BakvaktError, FencedError
 from shared.kafka.clients import make_member
+from shared.kafka.ending import end_client
 from shared.metrics import TASK_RESTARTS, TASKS_ASSIGNED, TASKS_READY, TASKS_UNPROVEN
 from shared.waiting import is_set_within, unless_cancelled_within, within
 
@@ -330,10 +331,8 @@ class Group(ConsumerRebalanceListener):
 
 async def _stop(member: AIOKafkaConsumer) -> None:
     """Leave the group; where Kafka does not answer, the session time-out does that for us."""
-    try:
-        await within(LEAVE_TIMEOUT_S, member.stop())
-    except (KafkaError, TimeoutError) as error:
-        log.warning("the group was not left cleanly", error=repr(error))
+    if not await end_client(member, LEAVE_TIMEOUT_S):
+        log.warning("the group was not left cleanly")
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -15,6 +15,7 @@ from aiokafka.structs import RecordMetadata
 from shared.documents.dead_letter import DeadLetter
 from shared.errors import FencedError, OutcomeUnknown, TransactionError
 from shared.kafka.clients import make_producer
+from shared.kafka.ending import end_client
 from shared.waiting import within
 
 log = structlog.get_logger()
@@ -124,11 +125,7 @@ class _Producer:
         await self._close()
 
     async def _close(self) -> None:
-        # An undeliverable batch makes stop() wait without end; what matters was awaited before.
-        try:
-            await within(CLOSE_TIMEOUT_S, self._client.stop())
-        except (KafkaError, TimeoutError) as error:
-            log.debug("producer did not stop cleanly", error=repr(error))
+        await end_client(self._client, CLOSE_TIMEOUT_S)  # what matters was awaited before
 
 
 class FencedProducer(_Producer):

@@ -1,6 +1,5 @@
 """A reader of chosen partitions from chosen offsets, in no consumer group."""
 
-import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from types import TracebackType
 from typing import Self
@@ -11,6 +10,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from shared.errors import ReadError
 from shared.kafka.clients import make_reader
+from shared.kafka.ending import end_client
 from shared.metrics import LAG_RECORDS, LAG_SECONDS, LAST_READ_SECONDS, LOST_INPUT
 from shared.times import now_ms
 from shared.waiting import within
@@ -154,9 +154,8 @@ class Reader:
                 self._client.seek(partition, offset)
 
     async def _stop(self) -> None:
-        """What was read is the caller's by now; a client that cannot part from an absent broker is left."""
-        with contextlib.suppress(TimeoutError, KafkaError):
-            await within(STOP_TIMEOUT_S, self._client.stop())
+        """What was read is the caller's by now."""
+        await end_client(self._client, STOP_TIMEOUT_S)
 
     def _check_silence(self) -> None:
         """aiokafka waits for absent brokers without a word; an idle one answers each fetch in 0.5 s."""

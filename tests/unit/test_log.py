@@ -1,11 +1,14 @@
 """What reaches the log, and what must not."""
 
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from shared.log import REPEATED_AFTER_S, Seldom
 
 # In a process of its own, for the log is set up once for a whole process.
 PROGRAM = """
@@ -59,3 +62,21 @@ def test_a_log_that_cannot_be_written_stops_nothing() -> None:
     )
     os.close(writer)
     assert result.stdout == "went on\n"
+
+
+def test_lines_that_are_alike_are_told_now_and_then_with_their_number() -> None:
+    now_s = 0.0
+    seldom = Seldom(lambda: now_s)
+
+    def told(name: str, text: str, *figures: object) -> str | None:
+        record = logging.LogRecord(name, logging.WARNING, "", 0, text, figures, None)
+        return record.getMessage() if seldom.filter(record) else None
+
+    assert told("aiokafka", "no node %d, 5 %% lost", 1) == "no node 1, 5 % lost"
+    assert [told("aiokafka", "no node %d, 5 %% lost", n) for n in range(300)] == [None] * 300
+    assert told("aiokafka", "another") == "another"
+    assert told("elsewhere", "another") == "another"
+    now_s = REPEATED_AFTER_S
+    again = "no node 7, 5 % lost (300 more like it since)"
+    assert told("aiokafka", "no node %d, 5 %% lost", 7) == again
+    assert told("aiokafka", "another") == "another"

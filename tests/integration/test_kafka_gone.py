@@ -1,0 +1,71 @@
+"""A client that is left while Kafka is away leaves nothing running behind, however long Kafka stays away."""
+
+import asyncio
+import signal
+from types import CoroutineType
+from typing import Any, cast
+
+import pytest
+from aiokafka import TopicPartition
+
+from deploy.local.servers import running_servers
+from shared.errors import BakvaktError
+from shared.kafka import producer, reader
+from shared.kafka.clients import make_member
+from shared.kafka.ending import end_client
+from shared.kafka.producer import FencedProducer, Outgoing, PlainProducer
+from shared.kafka.reader import Reader
+from shared.kafka.topics import Topics, apply_topics
+from tests.conditions import until
+
+SHORT_S = 1.0
+
+
+def aiokafka_tasks() -> list[str]:
+    """The coroutines of all its tasks in this loop."""
+    coroutines = [
+        cast("CoroutineType[Any, Any, Any]", task.get_coro()) for task in asyncio.all_tasks()
+    ]
+    return [
+        coroutine.__qualname__
+        for coroutine in coroutines
+        if "/aiokafka/" in coroutine.cr_code.co_filename
+    ]
+
+
+async def test_nothing_is_left_of_clients_whose_kafka_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is in the middle of something: a transaction, a send, a fetch, a membership."""
+    for module, name in (
+        (producer, "COMMIT_TIMEOUT_S"),
+        (producer, "SEND_TIMEOUT_S"),
+        (producer, "START_TIMEOUT_S"),
+        (producer, "CLOSE_TIMEOUT_S"),
+        (reader, "STOP_TIMEOUT_S"),
+    ):
+        monkeypatch.setattr(module, name, SHORT_S)
+    async with running_servers() as servers:
+        topics = Topics("gone")
+        await apply_topics(servers.kafka, "gone", partitions=1, replication=1)
+        record = Outgoing(topics.faults, 0, b"key", b"value")
+        member = make_member(servers.kafka, "gone", 10_000)
+        fenced, plain = FencedProducer(servers.kafka, "gone"), PlainProducer(servers.kafka)
+        input_partition = TopicPartition(topics.faults, 0)
+        async with Reader(servers.kafka, {input_partition: None}) as reading, plain, fenced:
+            await fenced.commit([record])
+            await plain.send([record])
+            assert await reading.read(timeout_ms=5_000)
+            member.subscribe([topics.faults])
+            await member.start()
+            broker = servers.processes["kafka"].identity
+            assert broker is not None
+            broker.send(signal.SIGKILL)
+            for send in (fenced.commit, plain.send):
+                with pytest.raises(BakvaktError):
+                    await send([record] * 3)
+            await end_client(member, SHORT_S)
+        late = FencedProducer(servers.kafka, "late")
+        with pytest.raises(BakvaktError):
+            await late.__aenter__()
+        await until(lambda: not aiokafka_tasks(), timeout_s=2, what="no task of aiokafka is left")
