@@ -10,7 +10,6 @@ from aiokafka import TopicPartition
 
 from deploy.local.servers import running_servers
 from shared.errors import BakvaktError
-from shared.kafka import producer, reader
 from shared.kafka.clients import make_member
 from shared.kafka.ending import end_client
 from shared.kafka.producer import FencedProducer, Outgoing, PlainProducer
@@ -37,14 +36,6 @@ async def test_nothing_is_left_of_clients_whose_kafka_has_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each is in the middle of something: a transaction, a send, a fetch, a membership."""
-    for module, name in (
-        (producer, "COMMIT_TIMEOUT_S"),
-        (producer, "SEND_TIMEOUT_S"),
-        (producer, "START_TIMEOUT_S"),
-        (producer, "CLOSE_TIMEOUT_S"),
-        (reader, "STOP_TIMEOUT_S"),
-    ):
-        monkeypatch.setattr(module, name, SHORT_S)
     async with running_servers() as servers:
         topics = Topics("gone")
         await apply_topics(servers.kafka, "gone", partitions=1, replication=1)
