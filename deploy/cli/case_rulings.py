@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli.cases import CaseArgument, JsonOption, show_done
+from deploy.cli.cases import CaseArgument, JsonOption, cases, show_done
 from deploy.cli.dispatch_api import DispatchApi, UrlOption, ask_dispatch
 from deploy.cli.person import ByOption, name_of
 from shared.documents.case import Case
 from shared.documents.fault import GRADES
 
 
+@cases.command()
 def regrade(
     case_id: CaseArgument,
     *,
@@ -37,6 +38,7 @@ def regrade(
         typer.echo(f"Grade {grade} is asked for; the case follows in a moment.", err=as_json)
 
 
+@cases.command()
 def detach(
     case_id: CaseArgument,
     *,

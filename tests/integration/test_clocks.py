@@ -79,7 +79,7 @@ def plan_of(*ends_ms: int, desk: str = "north", site_id: str = "site-1") -> Plan
         ),
         key=lambda moment: moment.at_ms,
     )
-    return Plan(1, 0, "B", site_id, desk, tuple(moments))
+    return Plan(1, min(ends_ms, default=0), "B", site_id, desk, tuple(moments))
 
 
 async def stores(server: RedisServer, prefix: str, count: int) -> list[WheelStore]:
