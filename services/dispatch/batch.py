@@ -53,7 +53,8 @@ class Batch:
     def judge(self, events: Iterable[Event], now_ms: int) -> None:
         """Judge all `events`: the faults in their order, then the deadlines in theirs.
 
-        A clear that waits beside the deadline that it makes moot goes first, however Kafka mixed them.
+        A clear that waits beside the deadline that it makes moot goes first, however Kafka mixed them. A
+        deadline whose case is not there then is parked.
 
         One on which a rule of ours fails goes to the dead letters; the partition does not stop for it.
         """
@@ -62,17 +63,15 @@ class Batch:
         ):
             if isinstance(content, RecordError):
                 self._refuse(record, content, now_ms)
-            elif (error := self._apply(content, record.timestamp, now_ms)) is not None:
+            elif (error := self._apply(record, content, now_ms)) is not None:
                 self._refuse(record, error, now_ms)
 
-    def _apply(
-        self, content: Fault | Deadline, published_ms: int, now_ms: int
-    ) -> RecordError | None:
+    def _apply(self, record: Record, content: Fault | Deadline, now_ms: int) -> RecordError | None:
         try:
             if isinstance(content, Fault):
-                self._judge_fault(content, published_ms, now_ms)
+                self._judge_fault(content, record.timestamp, now_ms)
             else:
-                self._judge_deadline(content, published_ms, now_ms)
+                self._judge_deadline(content, record, now_ms)
         except Exception as cause:  # noqa: BLE001 - told by the caller, with its traceback
             error = RecordError(RULE_FAILED, f"a rule failed on it: {cause!r}")
             error.__cause__ = cause
@@ -144,16 +143,18 @@ class Batch:
         self.seen.add((deadline_id, version))
         self.changes.seen.append(SeenRow(deadline_id, version))
 
-    def _judge_deadline(self, deadline: Deadline, published_ms: int, now_ms: int) -> None:
+    def _judge_deadline(self, deadline: Deadline, record: Record, now_ms: int) -> None:
         key = (deadline.deadline_id, deadline.version)
         if key in self.seen:
             self.outcomes["repeated"] += 1
             return
         case = self.cases.get(deadline.case_id)
         decision = judge_deadline(case, deadline, self.rules, now_ms)
-        if case is not None and decision.outcome in {"acted", "noted"}:
+        if case is None:
+            self.changes.park(record, deadline.case_id, now_ms)
+        elif decision.outcome in {"acted", "noted"}:
             fault = self.faults[case.fault_ids[0]].fault
-            self._carry_out(case.case_id, decision, fault, published_ms, now_ms)
+            self._carry_out(case.case_id, decision, fault, record.timestamp, now_ms)
             self._remember(*key)
         self.outcomes[decision.outcome] += 1
 

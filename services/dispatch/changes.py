@@ -12,6 +12,7 @@ from shared.documents.case import Case, encode_case
 from shared.documents.dead_letter import DeadLetter
 from shared.documents.fault import Fault, encode_fault
 from shared.kafka.partition import partition_of
+from shared.kafka.reader import Record
 from shared.kafka.topics import Topics
 from shared.times import from_rfc3339
 
@@ -72,6 +73,16 @@ class SeenRow(NamedTuple):
     version: int
 
 
+class ParkedRow(NamedTuple):
+    partition: int
+    offset: int
+    case_id: str
+    key: bytes | None
+    value: bytes
+    published_ms: int
+    parked_ms: int
+
+
 class OutboxRow(NamedTuple):
     partition: int
     topic: str
@@ -100,6 +111,7 @@ class Changes:
     pages: list[PageRow] = field(default_factory=list[PageRow])
     log: list[LogRow] = field(default_factory=list[LogRow])
     seen: list[SeenRow] = field(default_factory=list[SeenRow])
+    parked: list[ParkedRow] = field(default_factory=list[ParkedRow])
     outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
 
     def decide(
@@ -147,6 +159,20 @@ class Changes:
         headers_doc = msgspec.json.encode(texts)
         place = self.partition if partition is None else partition
         self.outbox.append(OutboxRow(place, topic, key, value, headers_doc, now_ms))
+
+    def park(self, record: Record, case_id: str, now_ms: int) -> None:
+        """The deadline in `record` waits until its case is written."""
+        self.parked.append(
+            ParkedRow(
+                partition=record.partition,
+                offset=record.offset,
+                case_id=case_id,
+                key=record.key,
+                value=record.value or b"",
+                published_ms=record.timestamp,
+                parked_ms=now_ms,
+            )
+        )
 
     def give_up(self, letter: DeadLetter, now_ms: int) -> None:
         """The record cannot be used: it goes to the dead letters as it came."""

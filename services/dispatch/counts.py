@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.dispatch.tables import cases, outbox, pages
+from services.dispatch.tables import cases, deadlines_parked, outbox, pages
 
 
 class Backlog(NamedTuple):
@@ -46,3 +46,11 @@ async def outbox_waiting(connection: AsyncConnection, partitions: Collection[int
     )
     count, oldest_ms = rows.one()
     return Backlog(count, oldest_ms)
+
+
+async def count_parked(connection: AsyncConnection, partitions: Collection[int]) -> int:
+    """The deadlines whose case is not written yet."""
+    rows = await connection.execute(
+        select(func.count()).where(deadlines_parked.c.partition.in_(partitions))
+    )
+    return rows.scalar_one()

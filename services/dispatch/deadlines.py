@@ -11,10 +11,13 @@ from shared.times import from_rfc3339
 
 
 def judge_deadline(case: Case | None, deadline: Deadline, rules: Rules, now_ms: int) -> Decision:
-    """Acts only on what the newest case says: the clock runs, and its due time is still this one."""
+    """Acts only on what the newest case says: the clock runs, and its due time is still this one.
+
+    `case` None: it is not written yet, and the deadline is to be parked until then.
+    """
     reason = _moot(case, deadline)
     if case is None or reason is not None:
-        return Decision(outcome=reason or "unknown_case")
+        return Decision(outcome=reason or "parked")
     if deadline.share != END_SHARE:
         note = Note("warning", detail=f"{deadline.share} of {deadline.clock} is used up")
         return Decision(notes=(note,), outcome="noted")
@@ -41,7 +44,7 @@ def moments_of(case: Case) -> list[tuple[str, int]]:
 def _moot(case: Case | None, deadline: Deadline) -> Outcome | None:
     """Why the deadline means nothing any more; None: it does."""
     if case is None:
-        return "unknown_case"
+        return "parked"
     clock = case.clocks.get(deadline.clock)
     if clock is None or from_rfc3339(clock.due) != deadline.version:
         return "stale"

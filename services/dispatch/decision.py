@@ -9,7 +9,7 @@ from shared.documents.fault import Grade
 from shared.policy import GradeTerms, Policy
 
 PageReason = Literal["opened", "escalated", "regraded", "reopened"]
-Outcome = Literal["acted", "noted", "unknown_case", "stale", "stopped", "repeated"]
+Outcome = Literal["acted", "noted", "parked", "stale", "stopped", "repeated"]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,17 @@ import structlog
 from prometheus_client import Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.dispatch.counts import Backlog, count_cases, outbox_waiting, pages_pending
+from services.dispatch.counts import (
+    Backlog,
+    count_cases,
+    count_parked,
+    outbox_waiting,
+    pages_pending,
+)
 from services.dispatch.database import DatabaseError, transaction
 from services.dispatch.metrics import (
     CASES,
+    DEADLINES_PARKED,
     OLDEST_PENDING,
     OUTBOX_OLDEST,
     OUTBOX_ROWS,
@@ -29,7 +36,7 @@ TIMEOUT_S = 3.0
 
 
 class Gauges:
-    """Cases, pages and outbox of the partitions that this instance owns."""
+    """Cases, pages, outbox and parked deadlines of the partitions that this instance owns."""
 
     def __init__(self, engine: AsyncEngine, partitions: Callable[[], Collection[int]]) -> None:
         self._engine = engine
@@ -54,8 +61,10 @@ class Gauges:
             by_state = await count_cases(connection, partitions)
             pending = await pages_pending(connection, partitions)
             waiting = await outbox_waiting(connection, partitions)
+            parked = await count_parked(connection, partitions)
         for state in get_args(CaseState):
             CASES.labels(state).set(by_state.get(state, 0))
+        DEADLINES_PARKED.set(parked)
         _set(PAGES_PENDING, OLDEST_PENDING, pending, at_ms)
         _set(OUTBOX_ROWS, OUTBOX_OLDEST, waiting, at_ms)
 

@@ -35,8 +35,12 @@ OUTBOX_OLDEST = Gauge(
 )
 DEADLINES = Counter(
     "bakvakt_dispatch_deadlines_total",
-    "Deadlines read, by outcome: acted, noted, repeated, stale, stopped, unknown_case.",
+    "Deadlines judged, by outcome: acted, noted, repeated, stale, stopped, parked.",
     ["outcome"],
+)
+DEADLINES_PARKED = Gauge(
+    "bakvakt_dispatch_deadlines_parked",
+    "Deadlines that wait for a case which is not written yet, of the partitions that this instance owns.",
 )
 TRANSACTION_SECONDS = Histogram(
     "bakvakt_dispatch_transaction_seconds",

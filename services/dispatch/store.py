@@ -1,11 +1,14 @@
 """The statements by which dispatch keeps its records: inputs, faults, cases, what people do with them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import (
+    Row,
     Text,
     bindparam,
     cast,
+    delete,
     func,
     or_,
     select,
@@ -23,6 +26,7 @@ from services.dispatch.changes import (
     LogRow,
     OutboxRow,
     PageRow,
+    ParkedRow,
     SeenRow,
     StoredFault,
 )
@@ -32,6 +36,7 @@ from services.dispatch.tables import (
     case_log,
     cases,
     counters,
+    deadlines_parked,
     deadlines_seen,
     faults,
     inputs,
@@ -41,6 +46,7 @@ from services.dispatch.tables import (
 from shared.documents.case import Case, decode_case
 from shared.documents.fault import Fault, decode_fault
 from shared.errors import OwnershipError
+from shared.kafka.reader import Record
 
 Offsets = Mapping[str, int]
 """Topic -> offset of the next record of our partition; 0: nothing was read yet."""
@@ -51,6 +57,7 @@ _UPSERT_FAULTS = upsert_rows(faults, FaultRow._fields)
 _INSERT_PAGES = insert_rows(pages, PageRow._fields).on_conflict_do_nothing()
 _INSERT_LOG = insert_rows(case_log, LogRow._fields)
 _INSERT_SEEN = insert_rows(deadlines_seen, SeenRow._fields).on_conflict_do_nothing()
+_INSERT_PARKED = insert_rows(deadlines_parked, ParkedRow._fields)
 _INSERT_OUTBOX = insert_rows(outbox, OutboxRow._fields)
 
 
@@ -206,6 +213,38 @@ async def find_seen(
     return {(deadline_id, version) for deadline_id, version in rows}
 
 
+async def take_parked(
+    connection: AsyncConnection, topic: str, case_ids: Collection[str]
+) -> list[Record]:
+    """The deadlines that wait for these cases, the oldest first; they wait no longer.
+
+    A case is opened by the partition in which its deadlines are, so under the lock of the inputs none comes
+    in between.
+    """
+    rows = await connection.execute(
+        delete(deadlines_parked)
+        .where(deadlines_parked.c.case_id == func.any(bindparam("ids", case_ids, ARRAY(Text))))
+        .returning(deadlines_parked)
+    )
+    return [_as_it_came(topic, row) for row in sorted(rows, key=lambda row: row.offset)]
+
+
+def _as_it_came(topic: str, row: Row[Any]) -> Record:
+    return Record(
+        topic=topic,
+        partition=row.partition,
+        offset=row.offset,
+        timestamp=row.published_ms,
+        timestamp_type=0,
+        key=row.key,
+        value=row.value,
+        checksum=None,
+        serialized_key_size=len(row.key or b""),
+        serialized_value_size=len(row.value),
+        headers=(),
+    )
+
+
 async def write(connection: AsyncConnection, changes: Changes) -> None:
     """All rows of `changes`. The locks of its cases must be held."""
     for statement, rows in (
@@ -214,6 +253,7 @@ async def write(connection: AsyncConnection, changes: Changes) -> None:
         (_INSERT_PAGES, changes.pages),
         (_INSERT_LOG, changes.log),
         (_INSERT_SEEN, changes.seen),
+        (_INSERT_PARKED, changes.parked),
         (_INSERT_OUTBOX, changes.outbox),
     ):
         await write_rows(connection, statement, rows)

@@ -121,13 +121,31 @@ case_log = Table(
     Index("case_log_by_case", "case_id", "id"),
 )
 
-# The timer gives a deadline at least once; this makes it act once.
+# The timer gives a deadline at least once; this makes it act once. `retention` forgets it.
 deadlines_seen = Table(
     "deadlines_seen",
     metadata,
     Column("deadline_id", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
     PrimaryKeyConstraint("deadline_id", "version"),
+    Index("deadlines_seen_by_version", "version"),
+)
+
+# Deadlines of cases that are not written yet, as they came; taken out by whoever writes the case. Nearly
+# always empty: only a database that has lost something does not know a case that the timer knows.
+deadlines_parked = Table(
+    "deadlines_parked",
+    metadata,
+    Column("partition", Integer, nullable=False),
+    # Its place in the partition of the deadlines.
+    Column("offset", BigInteger, nullable=False),
+    Column("case_id", Text, nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary, nullable=False),
+    Column("published_ms", BigInteger, nullable=False),
+    Column("parked_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("partition", "offset"),
+    Index("deadlines_parked_by_case", "case_id"),
 )
 
 # What goes to Kafka. Written under the lock of its document's row, so the ids of one document ascend

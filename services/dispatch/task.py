@@ -22,6 +22,7 @@ from services.dispatch.inbox import read_record
 from services.dispatch.metrics import DEADLINES, TRANSACTION_SECONDS
 from services.dispatch.pager import Pager
 from services.dispatch.relay import Relay
+from services.dispatch.retention import Forgetting
 from services.dispatch.teller import Teller
 from services.dispatch.webhook import Delivery
 from shared.documents.deadline import Deadline
@@ -123,7 +124,13 @@ class DispatchTask:
                 turn=context.teller_turn,
             )
             async with asyncio.TaskGroup() as group:
-                for part in (self._take_in, relay.run, teller.run, context.pager(partition).run):
+                for part in (
+                    self._take_in,
+                    relay.run,
+                    teller.run,
+                    context.pager(partition).run,
+                    Forgetting(context.engine, partition).run,
+                ):
                     group.create_task(unless_cancelled_within(part(ownership)))
 
     async def open_inputs(self) -> store.Offsets:
@@ -168,11 +175,12 @@ class DispatchTask:
         Raises OwnershipError when somebody else has read on in our place, and TooManyFailures; nothing is
         changed then.
         """
-        events = [event for record in records if (event := self._read(record)) is not None]
+        events = self._read_all(records)
         new = {record.topic: record.offset + 1 for record in records}
         with TRANSACTION_SECONDS.time():
             async with transaction(self._context.engine) as connection:
                 await self._lock(connection, events)
+                events = [*await self._take_parked(connection, events), *events]
                 batch = await self._load(connection, events)
                 at_ms = now_ms()
                 batch.judge(events, at_ms)
@@ -182,6 +190,9 @@ class DispatchTask:
         self._next = {**self._next, **new}
         self._bells.ring()
         self._tell(batch)
+
+    def _read_all(self, records: Iterable[Record]) -> list[Event]:
+        return [event for record in records if (event := self._read(record)) is not None]
 
     def _read(self, record: Record) -> Event | None:
         try:
@@ -223,6 +234,16 @@ class DispatchTask:
         ):
             await store.lock_all_inputs(connection)
         await store.lock_inputs(connection, self._partition, self._next)
+
+    async def _take_parked(
+        self, connection: AsyncConnection, events: Sequence[Event]
+    ) -> list[Event]:
+        """The deadlines that wait for the cases that may be opened now."""
+        opening = [case_id_of(fault.fault_id) for fault in _faults(events)]
+        if not opening:
+            return []
+        deadlines = self._context.topics.deadlines
+        return self._read_all(await store.take_parked(connection, deadlines, opening))
 
     async def _load(self, connection: AsyncConnection, events: Sequence[Event]) -> Batch:
         """The records that the events speak of."""

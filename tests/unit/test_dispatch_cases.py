@@ -192,9 +192,13 @@ def test_deadline_of_a_stopped_clock_does_nothing() -> None:
     assert fired(case, "step") == Decision(outcome="stopped")
 
 
-def test_deadline_of_an_unknown_case_or_clock_does_nothing() -> None:
+def test_deadline_of_a_case_that_is_not_written_yet_is_parked() -> None:
     deadline = make_deadline(opened(), "step")
-    assert judge_deadline(None, deadline, RULES, T0).outcome == "unknown_case"
+    assert judge_deadline(None, deadline, RULES, T0) == Decision(outcome="parked")
+
+
+def test_deadline_of_an_unknown_clock_does_nothing() -> None:
+    deadline = make_deadline(opened(), "step")
     other = replace(deadline, clock="update")
     assert judge_deadline(opened(), other, RULES, T0).outcome == "stale"
 

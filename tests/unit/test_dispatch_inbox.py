@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 from msgspec.structs import replace
 
 from services.dispatch.batch import Batch, Event
-from services.dispatch.changes import Changes
+from services.dispatch.changes import Changes, ParkedRow
 from services.dispatch.decision import Rules
 from services.dispatch.inbox import read_record
 from services.dispatch.pager import backoff_ms
@@ -199,6 +199,28 @@ def test_deadline_acts_once_for_its_id_and_version() -> None:
     made.judge([event(deadline), event(deadline)], T0)
     assert made.outcomes == Counter(acted=1, repeated=1)
     assert [row.version for row in made.changes.seen] == [deadline.version]
+
+
+def test_deadline_whose_case_is_not_there_is_parked_as_it_came() -> None:
+    opened = batch()
+    opened.judge([event(make_fault())], T0)
+    deadline = make_deadline(next(iter(opened.cases.values())), "step")
+    made = batch()
+    made.judge([event(deadline, b"as it came")], T0 + MINUTE)
+    (row,) = made.changes.parked
+    assert row == ParkedRow(OURS, 7, deadline.case_id, b"key", b"as it came", T0, T0 + MINUTE)
+    assert made.outcomes == Counter(parked=1)
+    assert [*made.changes.seen, *made.changes.outbox, *made.changes.log] == []
+
+
+def test_deadline_that_comes_beside_the_fault_that_opens_its_case_is_not_parked() -> None:
+    opened = batch()
+    opened.judge([event(make_fault())], T0)
+    deadline = make_deadline(next(iter(opened.cases.values())), "step")
+    made = batch()
+    made.judge([event(deadline), event(make_fault())], T0)
+    assert made.outcomes == Counter(acted=1)
+    assert not made.changes.parked
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))

@@ -1,0 +1,111 @@
+"""Deadlines on real Kafka and PostgreSQL: those that wait for their case, and those that are forgotten."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+from msgspec.structs import replace
+
+from services.dispatch.cases import judge_fault
+from services.dispatch.database import make_engine, parse_url
+from services.dispatch.decision import Rules
+from services.dispatch.retention import KEPT_MS, Forgetting
+from services.dispatch.roster import load_roster
+from shared.documents.case import Case
+from shared.documents.fault import Fault
+from shared.policy import load_policy
+from shared.times import DAY_MS, now_ms, to_rfc3339
+from tests.conditions import until
+from tests.integration.dispatch_stage import (
+    SITE_PARTITION,
+    Stage,
+    case_id,
+    fault_now,
+    next_revision,
+    staged,
+)
+from tests.unit.dispatch_documents import make_deadline
+
+LOG = "SELECT what FROM case_log WHERE case_id = %s ORDER BY id"
+
+
+@pytest.fixture
+async def stage(kafka: str, postgres_url: str, prefix: str) -> AsyncGenerator[Stage]:
+    async with staged(kafka, postgres_url, prefix) as made:
+        yield made
+
+
+def case_of(fault: Fault) -> Case:
+    """The case that dispatch will open; its promises are those of the fault's own times."""
+    rules = Rules(load_policy(None), load_roster(None))
+    case = judge_fault(None, None, fault, rules, published_ms=now_ms(), now_ms=now_ms()).case
+    assert case is not None
+    return case
+
+
+async def test_deadline_that_is_ahead_of_its_case_acts_once_when_the_case_is_written(
+    stage: Stage,
+) -> None:
+    fault, other = fault_now(1), fault_now(2)
+    warning = make_deadline(case_of(fault), "processing", "0.5")
+    breach = make_deadline(case_of(fault), "processing")
+    stale = replace(breach, version=breach.version + 1)
+    async with stage.dispatch() as url:
+        await stage.publish(warning, breach, breach, stale)
+        await until(
+            lambda: stage.rows("SELECT 1 FROM inputs WHERE topic LIKE '%%deadlines' AND next >= 4")
+        )
+        assert "bakvakt_dispatch_deadlines_parked 4.0" in await stage.metrics(url)
+    async with stage.dispatch() as url:  # they wait in no process
+        await stage.publish(other)
+        await stage.paged(other)
+        assert await stage.rows("SELECT count(*) FROM deadlines_parked") == [(4,)]
+        await stage.publish(fault)
+        case = await stage.newest(case_id(fault), "breached")
+        assert (case.revision, case.breached) == (2, ("processing",))
+        assert await stage.rows("SELECT 1 FROM deadlines_parked") == []
+        await stage.publish(warning, breach)
+        await until(
+            lambda: stage.rows("SELECT 1 FROM inputs WHERE topic LIKE '%%deadlines' AND next >= 6")
+        )
+        await stage.settled()
+        assert (await stage.newest(case_id(fault), "breached")).revision == 2
+    noted = [what for (what,) in await stage.rows(LOG, case_id(fault))]
+    assert noted == ["opened", "paged", "warning", "breached"]
+
+
+async def test_only_what_can_never_act_again_is_forgotten(stage: Stage) -> None:
+    standing, done = fault_now(1), fault_now(2)
+    cleared = next_revision(done, "cleared", state="cleared", cleared_at=to_rfc3339(now_ms()))
+    unknown = make_deadline(case_of(fault_now(3)), "processing")
+    async with stage.dispatch():
+        await stage.publish(standing, done)
+        cases = [await stage.newest(case_id(fault), "opened") for fault in (standing, done)]
+        await stage.publish(*(make_deadline(case, "processing") for case in cases), unknown)
+        for case in cases:
+            await stage.newest(case.case_id, "breached")
+        await stage.publish(cleared)
+        await stage.newest(case_id(done), "resolved")
+        await stage.settled()
+    engine = make_engine(parse_url(stage.postgres), "test")
+    try:
+        forgetting = Forgetting(engine, SITE_PARTITION)
+        closed_at = now_ms()
+        # As if a person had closed it.
+        await stage.rows(
+            "UPDATE cases SET state = 'closed',"
+            " doc = jsonb_set(doc, '{milestones,closed_at}', to_jsonb(%s::text)) WHERE case_id = %s",
+            to_rfc3339(closed_at),
+            case_id(done),
+        )
+        assert await forgetting.forget_some(closed_at + KEPT_MS - DAY_MS) == 0
+        assert (
+            await Forgetting(engine, 1 - SITE_PARTITION).forget_some(closed_at + 2 * KEPT_MS) == 0
+        )
+        assert await forgetting.forget_some(closed_at + 2 * KEPT_MS) == 2
+        assert await forgetting.forget_some(closed_at + 2 * KEPT_MS) == 0
+    finally:
+        await engine.dispose()
+    left = await stage.rows("SELECT split_part(deadline_id, ':', 1) FROM deadlines_seen")
+    assert left == [(case_id(standing),)]
+    assert await stage.rows("SELECT 1 FROM deadlines_parked") == []
+    assert await stage.rows("SELECT count(*) FROM cases") == [(2,)]
