@@ -83,7 +83,7 @@ def say_past(
     if not edge.raised:
         return _fall(condition, edge, now_ms, rules, snapshot_ms)
     if not condition.is_raised:
-        return _rise(condition, edge, now_ms, rules)
+        return _rise(condition, edge, now_ms, rules, earlier)
     return _repeat(condition, edge, now_ms, rules, counts=counts)
 
 
@@ -107,12 +107,12 @@ def _keep_back(condition: Condition, edge: Edge) -> Condition:
     return replace(with_marks(condition, marks), ripe_at_ms=ripe_at_ms)
 
 
-def _rise(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn:
+def _rise(condition: Condition, edge: Edge, now_ms: int, rules: Rules, earlier: Earlier) -> Turn:
     """It had gone, and has risen."""
     past = condition.marks is not None and condition.marks.past
     gone_ms = condition.changes[-1] if past or condition.stands else condition.cleared_at_ms or 0
     if not past and edge.at_ms <= gone_ms:  # it is known to have gone later
-        return count_late(condition, edge, now_ms, rules)
+        return count_late(condition, edge, now_ms, rules, earlier)
     if edge.at_ms - gone_ms >= REOPEN_WINDOW_MS:
         told, raises = _finish(condition, now_ms, rules)
         return Turn("history", _begin(edge, raises, rules), told)

@@ -105,7 +105,7 @@ def judge_edge(
     if past:
         heard = note_past(heard, edge.receipt_ms, now_ms)
     if late:
-        return _sum_up(heard, count_late(condition, edge, now_ms, rules))
+        return _sum_up(heard, count_late(condition, edge, now_ms, rules, earlier))
     if past:
         snapshot_ms = emu.snapshot_ms
         turn = say_past(condition, edge, now_ms, rules, snapshot_ms=snapshot_ms, earlier=earlier)

@@ -100,7 +100,9 @@ def confirm(condition: Condition, edge: Edge, now_ms: int, rules: Rules) -> Turn
     return tell_graver(regrade(condition, edge.level, rules.catalogue), now_ms, rules)
 
 
-def count_late(condition: Condition | None, edge: Edge, now_ms: int, rules: Rules) -> Turn:
+def count_late(
+    condition: Condition | None, edge: Edge, now_ms: int, rules: Rules, earlier: Earlier
+) -> Turn:
     """History: a raise counts, but the newer word stands.
 
     A raise that its own clear overtook, or a snapshot without it, is told as what it is by now: a fault that
@@ -111,7 +113,8 @@ def count_late(condition: Condition | None, edge: Edge, now_ms: int, rules: Rule
     if condition is None or condition.is_word_only:
         if rules.on_delay(rules.catalogue.look_up(edge.code, edge.level)):
             return Turn("late")  # nobody knows whether it stood long enough
-        past = make_condition(edge, rules)
+        raises = earlier((edge.emu_id, edge.component, edge.code))
+        past = recall_raises(make_condition(edge, rules), raises, rules)
         if condition is not None:
             past = replace(past, boot=condition.boot, seq=condition.seq)
         return tell_gone(past, edge.receipt_ms, now_ms, rules)

@@ -24,6 +24,8 @@ from tests.unit.classifier_oracle import Counter, Life, Oracle, Place, Presences
 
 Key = tuple[int, int]
 """Of a transfer: from which partition, and the revision by which the EMU left there."""
+Label = tuple[str, Key, int]
+"""Of luggage: whose it is, by which transfer, and to which partition it is on its way."""
 
 
 @dataclass
@@ -66,7 +68,7 @@ class Post(Oracle):
 
     number: int = 0
     home: Callable[[str], int] = hash
-    luggage: dict[tuple[str, Key], Luggage] = field(default_factory=dict[tuple[str, Key], Luggage])
+    luggage: dict[Label, Luggage] = field(default_factory=dict[Label, Luggage])
     """All that is on its way anywhere: one for all posts."""
     stays: dict[str, Stay] = field(default_factory=dict[str, Stay])
     heard: dict[str, set[Source]] = field(default_factory=dict[str, set[Source]])
@@ -171,7 +173,8 @@ class Post(Oracle):
             luggage.looked = self.looked.pop(emu, None)
             luggage.presences = self.presences.pop(emu, None)
             luggage.heard = set(self.heard.get(emu, set()))
-        self.luggage[emu, (self.number, fact.record.revision)] = luggage
+        key = (self.number, fact.record.revision)
+        self.luggage[emu, key, self.home(fact.record.site_id)] = luggage
         self.sent.append(("transfer", emu, fact.record.site_id))
 
     def end_lives(self, lives: list[Life]) -> list[Life]:
@@ -225,13 +228,15 @@ class Post(Oracle):
             self.move(fact)
         stay = self.stays.setdefault(emu, Stay())
         stay.missing.discard(key)
+        luggage = self.luggage.pop((emu, key, self.number))
         if stay.to is not None:
             if stay.waits:
                 stay.behind.append(key)
+            self.luggage[emu, key, self.home(stay.to)] = luggage
             self.sent.append(("transfer", emu, stay.to))
         else:
             stay.come.add(key)
-            self.unpack(stay, self.luggage.pop((emu, key)), transfer)
+            self.unpack(stay, luggage, transfer)
         if stay.waits and not stay.missing:
             self.wait_no_longer(emu, stay)
 

@@ -28,7 +28,7 @@ from shared.documents.internal import (
 from shared.kafka.partition import partition_of
 from shared.times import HOUR_MS, MINUTE_MS
 from tests.unit.alarms import HEARTBEAT, HOLDS_MS, NOON_MS, fact, tick
-from tests.unit.classifier_moves_oracle import Luggage, Post
+from tests.unit.classifier_moves_oracle import Label, Luggage, Post
 from tests.unit.classifier_oracle import OFFLINE
 from tests.unit.moving import PARTITIONS, Partitions, X, Y, Z, moved
 from tests.unit.test_classifier_oracle import CATALOGUE, CODES, at, presences, words
@@ -63,7 +63,7 @@ class World:
 
     def __init__(self, said: list[Said]) -> None:
         self.fleet = Partitions(Rules(CATALOGUE, HOLDS_MS, HEARTBEAT))
-        luggage: dict[tuple[str, tuple[int, int]], Luggage] = {}
+        luggage: dict[Label, Luggage] = {}
         self.posts = [
             Post(CATALOGUE, HOLDS_MS, number=number, home=self.home, luggage=luggage)
             for number in range(PARTITIONS)

@@ -315,3 +315,12 @@ def test_a_raise_of_long_ago_that_is_told_late_does_not_hide_three_of_one_day(fl
     fleet.after(5 * MINUTE_MS)
     assert fleet.published[-1].grade == "B"
     assert fleet.say("b")[0].grade == "A"
+
+
+def test_a_raise_that_its_clear_overtook_counts_with_those_of_earlier_faults(fleet: Fleet) -> None:
+    fleet.rise_and_go("b", then_ms=HOUR_MS)
+    fleet.say("b", raised=False, boot="b", seq=2)
+    (late,) = fleet.say("b", boot="b", seq=1)
+    assert (late.change, late.state, late.grade) == ("opened", "cleared", "B")
+    fleet.after(HOUR_MS)
+    assert fleet.say("b")[0].grade == "A"
