@@ -17,8 +17,8 @@ from deploy.local.endpoints import is_ready, metrics_text
 from deploy.local.ports import LOOPBACK, take_port
 from deploy.local.process import Program, Running
 from deploy.local.state import ROOT
-from shared.documents.fault import decode_fault
-from shared.documents.internal import decode_internal
+from shared.documents.fault import Fault, decode_fault
+from shared.documents.internal import Edge, Snapshot, decode_internal
 from shared.kafka.producer import Outgoing
 from shared.kafka.topics import Topics, apply_topics
 from shared.times import now_ms
@@ -78,10 +78,11 @@ class Instance:
 class Fleet:
     """Instances on one prefix, and what is sent to them."""
 
-    def __init__(self, kafka: str, topics: Topics, directory: Path) -> None:
+    def __init__(self, kafka: str, topics: Topics, directory: Path, movers: int = 0) -> None:
         self._kafka = kafka
         self._topics = topics
         self._directory = directory
+        self._movers = movers
         self._turns: list[tuple[int, int]] = []
         """When each turn of the load was due, and how late it came to its end, in ms."""
         self._told_ms: dict[bytes, int] = {}
@@ -138,7 +139,7 @@ class Fleet:
 
     async def send(self, ending: asyncio.Event) -> None:
         """A turn of the load each 20 ms, or as soon as Kafka has the one before."""
-        load = Load(self._topics.alarms, PARTITIONS)
+        load = Load(self._topics.alarms, PARTITIONS, self._movers)
         async with producing(self._kafka) as producer:
             while not ending.is_set():
                 due_ms = now_ms()
@@ -181,18 +182,31 @@ class Fleet:
         """
         sent_ms: dict[int, int] = {}
         for alarm in await read_topic(self._kafka, self._topics.alarms):
-            offset = decode_internal(alarm.value or b"").source.offset
-            sent_ms.setdefault(offset, alarm.timestamp)
+            word = decode_internal(alarm.value or b"")
+            if isinstance(word, Edge | Snapshot):
+                sent_ms.setdefault(word.source.offset, alarm.timestamp)
         waits_ms = [
             self._told_ms[record.key or b""] - sent_ms[fault.source.offset]
             for record in await read_topic(self._kafka, self._topics.faults)
             if record.partition in partitions
             for fault in [decode_fault(record.value or b"")]
-            if (fault.code, fault.change) == (CODE, "opened")
+            if (fault.code, fault.change, fault.moved_from) == (CODE, "opened", None)
             if sent_ms[fault.source.offset] >= since_ms
         ]
         late_ms = max(late_ms for due_ms, late_ms in self._turns if due_ms >= since_ms)
         return (max(waits_ms) - late_ms) / 1000
+
+    async def stopped_in_a_transfer(self, instance: Instance) -> None:
+        """Stop it there: a transfer is written, and neither committed nor given up."""
+        while True:
+            instance.send(signal.SIGSTOP)
+            written = await ends_of(self._kafka, self._topics.alarms, committed=False)
+            await asyncio.sleep(0.5)  # by then those of the others are committed
+            decided = await ends_of(self._kafka, self._topics.alarms)
+            if any(decided[number] < written[number] for number in ALL_PARTITIONS):
+                return
+            instance.send(signal.SIGCONT)
+            await asyncio.sleep(0.1)
 
     async def stopped_in_a_transaction(self, instance: Instance) -> None:
         """Stop it there: what it has written so far is neither committed nor given up."""
@@ -208,8 +222,15 @@ class Fleet:
 
     async def check(self) -> None:
         """What is published is what the oracle has for the alarms in Kafka."""
-        alarms = await read_topic(self._kafka, self._topics.alarms)
-        expected = judged_by_the_oracle(alarms)
+        expected: dict[int, list[Fault]] = {}
+
+        async def all_written() -> bool:
+            alarms = await read_topic(self._kafka, self._topics.alarms)
+            judged = judged_by_the_oracle(alarms, PARTITIONS)
+            expected.update(judged.published)
+            return not judged.unwritten
+
+        await until(all_written, timeout_s=60, what="what goes to other partitions")
         revisions = sum(map(len, expected.values()))
         faults: list[Record] = []
 
@@ -223,11 +244,11 @@ class Fleet:
 
 @asynccontextmanager
 async def loaded_fleet(
-    kafka: str, prefix: str, directory: Path, instances: int = 2
+    kafka: str, prefix: str, directory: Path, instances: int = 2, movers: int = 0
 ) -> AsyncGenerator[Fleet]:
     """Instances that share the partitions out, and alarms that keep coming until the end."""
     await apply_topics(kafka, prefix, partitions=PARTITIONS, replication=1)
-    fleet, ending = Fleet(kafka, Topics(prefix), directory), asyncio.Event()
+    fleet, ending = Fleet(kafka, Topics(prefix), directory, movers), asyncio.Event()
     sending = asyncio.create_task(fleet.send(ending))
     watching = asyncio.create_task(fleet.watch())
     try:

@@ -41,6 +41,27 @@ async def test_one_is_killed_in_the_middle_of_its_transactions(
     assert await fleet.longest_wait_s(orphaned, began_ms) < ORPHANED_WAIT_S
 
 
+@pytest.mark.parametrize("owns", ["source", "target"])
+async def test_one_is_killed_in_the_middle_of_a_move(
+    kafka: str, prefix: str, tmp_path: Path, owns: str
+) -> None:
+    """Its transfer is written and not committed; or what it has made of transfers that have come is not.
+
+    An open transaction holds back all that is written behind it, so partitions of the other one wait as well.
+    """
+    async with loaded_fleet(kafka, prefix, tmp_path, movers=20) as fleet:
+        other, victim = fleet.alive
+        if owns == "source":
+            await fleet.stopped_in_a_transfer(victim)
+        else:
+            await fleet.stopped_in_a_transaction(victim)
+        began_ms = now_ms()
+        victim.send(signal.SIGKILL)
+        await fleet.until_shared(other)
+        await fleet.until_shared(other, fleet.start())
+    assert await fleet.longest_wait_s(ALL_PARTITIONS, began_ms) < ORPHANED_WAIT_S
+
+
 @two_and_three
 async def test_one_that_stalls_past_its_session_publishes_nothing_and_steals_nothing(
     kafka: str, prefix: str, tmp_path: Path, instances: int
