@@ -18,6 +18,7 @@ from deploy.cli.local_kafka import with_local_kafka
 from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE, DEFAULT_SEED
 from deploy.simulator.fleet import make_fleet
 from deploy.simulator.pace import Pace, check_rate, parse_duration, parse_start
+from deploy.simulator.presence import PresentFleet
 from deploy.simulator.replay import (
     BadLine,
     Line,
@@ -80,6 +81,12 @@ def simulate(  # noqa: PLR0917 - options of the command line
             help="JSON lines of EMU records: simulate these, or allow only these in --from."
         ),
     ] = None,
+    presence: Annotated[
+        bool,
+        typer.Option(
+            "--presence", help="Also heartbeats, broken connections, and lists of all that stands."
+        ),
+    ] = False,
     start: Annotated[
         str | None, typer.Option(help="Time of the first report, RFC 3339. By default now.")
     ] = None,
@@ -103,6 +110,8 @@ def simulate(  # noqa: PLR0917 - options of the command line
 
     - `bakvakt simulate --print-fleet > fleet.jsonl`, then `bakvakt simulate --fleet fleet.jsonl`
 
+    - `bakvakt simulate --presence --for 1h`
+
     - `bakvakt simulate --from reports.jsonl --rate 50 --topic emu.alarms`
     """
     asked = Asked(
@@ -115,6 +124,7 @@ def simulate(  # noqa: PLR0917 - options of the command line
         target=target,
         topic=topic,
         fleet=fleet,
+        presence=presence,
         start=start,
     )
     _stop_if(asked.problems(), USAGE_STATUS)
@@ -145,6 +155,7 @@ class Asked:
     target: Path | None
     topic: str | None
     fleet: Path | None
+    presence: bool
     start: str | None
 
     def problems(self) -> Iterator[str]:
@@ -165,6 +176,8 @@ class Asked:
     def _conflicts(self) -> Iterator[str]:
         if self.source and (self.emus is not None or self.seed is not None):
             yield "--from sends a file: leave --emus and --seed away"
+        if self.presence and self.source:
+            yield "--presence is of a simulated fleet: leave it away with --from"
         if self.fleet and self.emus is not None:
             yield "--fleet says which EMUs there are: leave --emus away"
         if self.restamp and not self.source:
@@ -205,7 +218,8 @@ def _fleet(asked: Asked) -> list[EmuRecord]:
 def _source(asked: Asked, fleet: list[EmuRecord]) -> Source:
     rate, start_ms = asked.rate, asked.start_ms
     if asked.source is None:
-        return Stream(fleet, seed=asked.seed_or_default, rate=rate, start_ms=start_ms)
+        kind = PresentFleet if asked.presence else Stream
+        return kind(fleet, seed=asked.seed_or_default, rate=rate, start_ms=start_ms)
     known = {record.emu_id for record in fleet} if asked.fleet else None
     _stop_if(check_reports(str(asked.source), _lines(asked.source), known), FAILURE_STATUS)
     return Replay(_lines(asked.source), rate=rate, start_ms=start_ms, restamp=asked.restamp)

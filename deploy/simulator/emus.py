@@ -94,6 +94,39 @@ class SimulatedEmu:
             return Record(self.key, reports[0], 1)
         return Record(self.key, b"[%b]" % b",".join(reports), len(reports))
 
+    def tell(self, kind: str, at: bytes, **fields: object) -> Record:
+        """What it says of itself, or its broker of it; no alarm."""
+        head = _report_head(kind, self.record, boot=self.boot, **fields)
+        return Record(self.key, b'%b"at":"%b"}' % (head, at), 0)
+
+    def list_all(self, at: bytes) -> Record:
+        """All that stands, component by component, in one list; no news, so it counts as no alarm."""
+        standing: dict[str, list[dict[str, str]]] = {"emu": []}
+        for (component, code), condition in self.conditions.items():
+            codes = standing.setdefault(component, [])
+            if condition.stands:
+                codes.append({"code": code})
+        reports = [
+            b'%b"at":"%b"}'
+            % (
+                _report_head(
+                    "snapshot",
+                    self.record,
+                    component=component,
+                    complete=True,
+                    active=active,
+                    **self._number(),
+                ),
+                at,
+            )
+            for component, active in standing.items()
+        ]
+        return Record(self.key, b"[%b]" % b",".join(reports), 0)
+
+    def _number(self) -> dict[str, object]:
+        """Its place in the EMU's order, where it has one."""
+        return {}
+
     def reboot(self) -> None:
         """The EMU itself starts anew."""
         self.boot += 1
@@ -123,6 +156,10 @@ class NumberedEmu(SimulatedEmu):
     def reboot(self) -> None:
         super().reboot()
         self._seq = 0
+
+    def _number(self) -> dict[str, object]:
+        self._seq += 1
+        return {"boot": self.boot, "seq": self._seq}
 
     def _report(self, condition: Condition, at: bytes) -> bytes:
         self._seq += 1
@@ -202,6 +239,9 @@ class RegistersEmu(SimulatedEmu):
         if self._all is None:
             self._all = b",".join([register.encode() for register in self._registers])
         return Record(self.key, self._encode(self._all, at), len(self._registers))
+
+    def list_all(self, at: bytes) -> Record:
+        return Record(self.key, self.poll(at).value, 0)
 
     def _encode(self, registers: bytes, at: bytes) -> bytes:
         return b'%b"at":"%b","registers":[%b]}' % (self._registers_head, at, registers)

@@ -44,18 +44,23 @@ class Stream:
         self._draw = Draw(seed, "stream")
         self._random = self._draw.random
         products = load_products()
-        self._emus = [self._make_emu(record, products, start_ms) for record in fleet]
-        self._polled = [emu for emu in self._emus if isinstance(emu, RegistersEmu)]
+        self.emus = [self._make_emu(record, products, start_ms) for record in fleet]
+        self._polled = [emu for emu in self.emus if isinstance(emu, RegistersEmu)]
         self._next_polled = 0
         self._standing: list[Condition] = []
         """What may be repeated; also some that has gone since it was last drawn."""
         self._wanted = max(LEAST_STANDING, len(fleet) // EMUS_A_CONDITION)
-        self._schedule = Schedule(self._emus, rate, Draw(seed, "incidents"))
+        self._schedule = Schedule(self.emus, rate, Draw(seed, "incidents"))
         self._at_ms, self._at = -1, b""
+
+    @property
+    def offset_ms(self) -> int:
+        """Its place, as time since the start."""
+        return int(self.sent * 1000 / self._rate)
 
     def next(self) -> Record:
         """What is sent next, at the time that its place in the stream gives it."""
-        offset_ms = int(self.sent * 1000 / self._rate)
+        offset_ms = self.offset_ms
         at = self._time(self.start_ms + offset_ms)
         self._schedule.begin(self.sent, offset_ms)
         due = self._schedule.due(offset_ms)
@@ -86,7 +91,7 @@ class Stream:
         return self._clear(at)
 
     def _raise(self, at: bytes) -> Record:
-        return self._stand(self._draw.one_of(self._draw.one_of(self._emus).recurring), at)
+        return self._stand(self._draw.one_of(self._draw.one_of(self.emus).recurring), at)
 
     def _clear(self, at: bytes) -> Record:
         index = self._draw.below(len(self._standing))

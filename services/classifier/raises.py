@@ -14,8 +14,8 @@ from shared.times import HOUR_MS, MINUTE_MS
 MAX_KEPT = 50_000
 # Of one batch, so that none is long; the others go with the next.
 MAX_FORGOTTEN = 5_000
-# An input may lag behind by so much, and what it says is still counted with raises of that time.
-MAX_LAG_MS = 2 * HOUR_MS
+# An input may lag, and a backlog tell of hours ago: so late, it is still counted with raises of that time.
+MAX_LAG_MS = 10 * HOUR_MS
 
 Times = tuple[int, ...]
 """Ascending in the order of their telling, never empty where they are kept."""

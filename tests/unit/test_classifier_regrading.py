@@ -288,7 +288,7 @@ def test_a_ruling_without_its_grade_is_told_and_changes_nothing(fleet: Fleet) ->
 def test_raises_are_forgotten_when_they_count_no_more(fleet: Fleet) -> None:
     for number in range(50):
         fleet.rise_and_go(f"unknown.{number}", then_ms=HOUR_MS)
-    fleet.after(DAY_MS + 3 * HOUR_MS)
+    fleet.after(DAY_MS + 11 * HOUR_MS)
     assert not fleet.partition.raises.by_key
     kept = [key for key, value in fleet.changelog.items() if value and key.startswith(b"r")]
     assert kept == []
