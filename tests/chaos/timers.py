@@ -228,6 +228,11 @@ def _identity(deadline: Deadline) -> tuple[str, Identity]:
 class Timer(Instance):
     """One `python -m services.timer`."""
 
+    @property
+    def name(self) -> str:
+        """By which Redis knows its connections."""
+        return self._running.program.name
+
     async def partitions(self) -> set[int]:
         """Those whose cases it reads."""
         async with aiohttp.ClientSession() as session:
@@ -261,7 +266,8 @@ class Timers:
         name, port = f"timer-{len(self.instances)}", take_port()
         settings = {
             "BAKVAKT_KAFKA": self.kafka,
-            "BAKVAKT_REDIS": self._redis_url,
+            # So that CLIENT LIST tells whose a connection is.
+            "BAKVAKT_REDIS": f"{self._redis_url}?client_name={name}",
             "BAKVAKT_REDIS_TIMEOUT_S": "2",
             "BAKVAKT_PREFIX": self.topics.prefix,
             "BAKVAKT_PARTITIONS": str(PARTITIONS),
