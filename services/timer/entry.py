@@ -81,11 +81,10 @@ def pack(plan: Plan, places: Names, names: Names) -> bytes:
         base_ms = min([base_ms, *(version for _, _, version in gone)])
     pairs: list[int] = []
     for moment in moments:
-        name = 2 * names[moment.clock, moment.share, moment.event]
-        if fired and (moment.clock, moment.share, moment.version) in fired:
-            name += 1
-        pairs.append(name)
-        pairs.append(moment.at_ms - base_ms)
+        pairs += (2 * names[moment.clock, moment.share, moment.event], moment.at_ms - base_ms)
+    if fired:
+        for place, moment in enumerate(moments):
+            pairs[2 * place] += (moment.clock, moment.share, moment.version) in fired
     for clock, share, version in sorted(gone):
         pairs.append(2 * names[clock, share, "due" if share == OWN_END else "warning"] + 1)
         pairs.append(version - base_ms)

@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.timer.plan import Identity, Plan, make_plan
-from shared.documents.case import decode_case
+from services.timer.plan import Identity, Plan, PlannedCase, make_plan
 from shared.errors import RecordError
 from shared.kafka.partition import partition_of
 
@@ -17,6 +16,9 @@ class Change(NamedTuple):
     revision: int | None
     """None: a tombstone, newer than whatever is stored."""
     plan: Plan | None
+
+
+_decode_case = msgspec.json.Decoder(PlannedCase).decode
 
 
 def read_change(
@@ -32,7 +34,7 @@ def read_change(
     if value is None:
         return Change(case_id, None, None)
     try:
-        case = decode_case(value)
+        case = _decode_case(value)
     except msgspec.ValidationError as error:
         raise RecordError("invalid_case", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

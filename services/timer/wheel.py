@@ -4,7 +4,7 @@ What becomes of a case is decided here, by the pure functions of plan.py; the sc
 move and replace them under the owner's fence.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import nan
 from struct import Struct
 from typing import NamedTuple, cast
@@ -33,9 +33,17 @@ class _Stored(NamedTuple):
     entry_bytes: int
 
 
-_ABSENT = _Stored(None, 0)
+class _Written(NamedTuple):
+    """What became of cases that were written."""
+
+    standing: int
+    there: Collection[str]
+    """Those that were thought absent and are there: nothing was written of them, nor the offsets."""
+
+
+_ABSENT, _THOUGHT_ABSENT = _Stored(None, 0), _Stored(None, -1)
 _Changed = tuple[str, Plan | None, _Stored]
-_pack_head = Struct(">HIddI").pack
+_pack_head = Struct(">HIddih").pack
 
 
 class WheelStore:
@@ -51,12 +59,14 @@ class WheelStore:
         self._places = Names()
         self._names = Names()
         self._claimed: dict[str, _Stored] = {}
+        self._building = False
 
     async def take_over(self) -> TakenOver:
         found = await _TAKE_OVER.run(self._redis, self._keys)
         self._epoch, next_case, next_deadline, standing, now_ms, written_ms, *found = found
         self._writes, places, names = found
         self._next_case, self._next_deadline = next_case, next_deadline
+        self._building = next_case is None
         self._places, self._names = Names(places), Names(names)
         self._claimed.clear()
         return TakenOver(next_case, next_deadline, standing, now_ms, written_ms)
@@ -65,18 +75,43 @@ class WheelStore:
         await _START_OVER.run(self._redis, self._keys, *self._hold())
         self._next_case = self._next_deadline = None
         self._writes = self._epoch
+        self._building = True
         self._places, self._names = Names(), Names()
         self._claimed.clear()
 
     async def apply(self, changes: Sequence[Change], next_case: int) -> int:
-        stored = await self._read({change.case_id for change in changes})
-        plans = {case_id: case.plan for case_id, case in stored.items()}
+        """A case that is new by its revision, or comes while the shard is built anew, is not looked for:
+        the script tells where it is there all the same."""
+        fresh, others = set[str](), set[str]()
         for case_id, revision, plan in changes:
-            plans[case_id] = follow(plans[case_id], revision, plan)
+            if plan and (revision == 1 or self._building or case_id in fresh):
+                fresh.add(case_id)
+            else:
+                others.add(case_id)
+        found = await self._read(others)
+        standing, there = await self._apply(changes, found, next_case)
+        if there:
+            found = await self._read(there)
+            changes = [change for change in changes if change.case_id in found]
+            standing, _ = await self._apply(changes, found, next_case)
+        return standing
+
+    async def _apply(
+        self, changes: Sequence[Change], found: Mapping[str, _Stored], next_case: int
+    ) -> _Written:
+        stored: dict[str, _Stored] = {}
+        plans: dict[str, Plan | None] = {}
+        for case_id, revision, plan in changes:
+            if case_id in plans:
+                plans[case_id] = follow(plans[case_id], revision, plan)
+            else:
+                stored[case_id] = before = found.get(case_id, _THOUGHT_ABSENT)
+                plans[case_id] = follow(before.plan, revision, plan)
         return await self._write(stored, plans, next_case=next_case)
 
     async def claim(self, limit: int, *, now_ms: int | None = None) -> Claimed:
         self._claimed.clear()
+        self._building = False
         cases: dict[str, Plan] = {}
         while True:
             page = min(limit - len(cases), CLAIM_LIMIT)
@@ -104,7 +139,7 @@ class WheelStore:
         for case_id, identities in fired:
             plan = plans[case_id]
             plans[case_id] = plan and mark(plan, identities)
-        return await self._write(stored, plans, next_deadline=next_deadline)
+        return (await self._write(stored, plans, next_deadline=next_deadline)).standing
 
     async def tell(self, doing: Doing) -> None:
         words = [doing.word, doing.reading, str(doing.until)] if doing.reading else [doing.word]
@@ -157,7 +192,7 @@ class WheelStore:
         *,
         next_case: int | None = None,
         next_deadline: int | None = None,
-    ) -> int:
+    ) -> _Written:
         """Replace what has changed; with the last of it the offsets, without which it is all done again."""
         changed = [
             (case_id, plan, stored[case_id])
@@ -165,38 +200,46 @@ class WheelStore:
             if plan is not stored[case_id].plan
         ]
         self._claimed.clear()
+        before = (self._next_case, self._next_deadline)
+        there: list[str] = []
         while len(changed) > WRITE_LIMIT:
-            await self._write_some(changed[:WRITE_LIMIT], self._next_case, self._next_deadline)
+            there += (await self._write_some(changed[:WRITE_LIMIT], *before)).there
             changed = changed[WRITE_LIMIT:]
-        return await self._write_some(
-            changed,
-            self._next_case if next_case is None else next_case,
-            self._next_deadline if next_deadline is None else next_deadline,
-        )
+        if there:
+            last = await self._write_some(changed, *before)
+        else:
+            last = await self._write_some(
+                changed,
+                self._next_case if next_case is None else next_case,
+                self._next_deadline if next_deadline is None else next_deadline,
+            )
+        return _Written(last.standing, {*there, *last.there})
 
     async def _write_some(
         self, changed: Sequence[_Changed], next_case: int | None, next_deadline: int | None
-    ) -> int:
-        standing = 0
+    ) -> _Written:
         cases: list[bytes] = []
         for case_id, plan, (before, bytes_before) in changed:
             came_ms, stood = before.outlook() if before else (None, 0)
             comes_ms, stands = plan.outlook() if plan else (None, 0)
-            standing += stands - stood
             key = case_id.encode()
             entry = pack(plan, self._places, self._names) if plan else b""
             head = _pack_head(
-                len(key), len(entry), _or_nan(came_ms), _or_nan(comes_ms), bytes_before
+                len(key),
+                len(entry),
+                nan if came_ms is None else came_ms,
+                nan if comes_ms is None else comes_ms,
+                bytes_before,
+                stands - stood,
             )
             cases += (head, key, entry)
         places, names = self._places.fresh(), self._names.fresh()
-        (total,) = await _WRITE.run(
+        standing, *there = await _WRITE.run(
             self._redis,
             self._keys,
             *self._hold(),
             _or_none(next_case),
             _or_none(next_deadline),
-            standing,
             b"".join(cases),
             len(places),
             *places,
@@ -205,8 +248,9 @@ class WheelStore:
         self._writes += 1
         self._places.written()
         self._names.written()
-        self._next_case, self._next_deadline = next_case, next_deadline
-        return total
+        if not there:
+            self._next_case, self._next_deadline = next_case, next_deadline
+        return _Written(standing, [case_id.decode() for case_id in there])
 
 
 def _pairs(found: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
@@ -216,10 +260,6 @@ def _pairs(found: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
 def _with_length(case_id: str) -> bytes:
     key = case_id.encode()
     return len(key).to_bytes(2, "big") + key
-
-
-def _or_nan(number: int | None) -> float:
-    return nan if number is None else number
 
 
 def _or_none(number: int | None) -> int | str:

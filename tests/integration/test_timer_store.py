@@ -249,6 +249,41 @@ async def test_what_starts_over_leaves_no_key_but_the_fence(
     assert await store.apply(changes, 50) == 50
 
 
+async def test_a_script_that_dies_half_way_makes_the_shard_anew(
+    server: RedisServer, redis: Any, prefix: str
+) -> None:
+    """Redis takes nothing of it back: the counter of clocks would be wrong for ever."""
+    store = WheelStore(server.redis, prefix, 0)
+    far_ms = (await store.take_over()).now_ms + 10 * WINDOW_MS
+    await store.apply([Change("c1", 1, plan_due(far_ms))], 1)
+    await store.claim(1)
+    await redis.set(f"{{{prefix}:t0}}:near", "of another type")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        await store.apply([Change("c2", 1, plan_due(far_ms)), Change("c3", 1, plan_due(5))], 3)
+
+    again = WheelStore(server.redis, prefix, 0)
+    taken = await again.take_over()
+    assert (taken.next_case, taken.standing) == (None, 0)
+    assert await redis.keys(f"{{{prefix}:t0}}:*") == [f"{{{prefix}:t0}}:meta".encode()]
+    changes = [Change("c1", 1, plan_due(far_ms)), Change("c2", 1, plan_due(far_ms))]
+    assert await again.apply(changes, 3) == 2
+
+
+async def test_what_is_there_against_expectation_is_looked_at_and_kept(
+    shard: Shard,
+) -> None:
+    """A first revision that comes again, and, while a shard is built anew, each further revision."""
+    store = shard(0)
+    await store.take_over()
+    await store.apply([Change("c1", 1, plan_due(500)), Change("c2", 1, plan_due(600))], 2)
+    await store.apply([Change("c2", 2, plan_due(700, revision=2))], 3)  # still being built
+    await store.acknowledge([("c2", [("response", "1", 700)])])
+    again = [Change("c2", 1, plan_due(600)), Change("c3", 1, plan_due(800))]
+    assert await store.apply(again, 5) == 2
+    claimed = await store.claim(9, now_ms=900)
+    assert [case_id for case_id, _ in claimed.cases] == ["c1", "c3"]
+
+
 async def test_a_place_without_an_entry_is_dropped(
     server: RedisServer, redis: Any, prefix: str
 ) -> None:

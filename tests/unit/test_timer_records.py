@@ -77,7 +77,7 @@ def test_fields_of_a_later_version_are_ignored() -> None:
         (
             b"c1",
             encode(clocks={"a": {"from": "", "due": "x", "event": "breach"}}),
-            "invalid_time",
+            "invalid_case",
         ),
     ],
 )

@@ -8,6 +8,7 @@
 --                 opened     windows below this number are open
 --                 written    Redis' time in ms of the last write
 --                 writes     a number that grows with each write.lua, so that none can be lost unseen
+--                 writing    there while write.lua is at work
 --                 layout     of these keys
 --                 doing      what the owner of an epoch does: the epoch, and words
 -- case:<n>  hash  case_id -> entry (services/timer/entry.py), in pieces of at most 64 bytes: the further ones
@@ -21,7 +22,6 @@
 -- A case with a moment to come is in exactly one place, near or far:<w>, by its time and `opened` alone; only
 -- while a window is being opened, in calls of bounded work, some of its cases are still in far:<w>.
 -- A case that has no moment to come has an entry and no place: its revision and what fired must stay.
--- What a script that dies half-way has done stays done. So the order is: new place, old place, entry, offsets.
 local META = KEYS[1]
 local BASE = string.sub(META, 1, -5)
 local NEAR, WINDOWS = BASE .. 'near', BASE .. 'windows'
@@ -110,6 +110,6 @@ local function forget(epoch)
     redis.call('UNLINK', BASE .. 'case:' .. number)
   end
   redis.call('UNLINK', NEAR, WINDOWS, PLACES, NAMES)
-  redis.call('HDEL', META, 'cases', 'deadlines', 'standing', 'opened', 'written', 'doing')
+  redis.call('HDEL', META, 'cases', 'deadlines', 'standing', 'opened', 'written', 'writing', 'doing')
   redis.call('HSET', META, 'writes', epoch)
 end

@@ -4,17 +4,18 @@
 -- ARGV    none
 -- result  {epoch, next offset of the cases or nil, of the deadlines or nil, standing clocks, Redis' time in ms,
 --         time of the last write in ms or nil, writes, {place, ...}, {name, ...}}
--- writes  meta; where there is no offset, or the first layout, all
+-- writes  meta; where there is no offset, or it is not as it must be, all
 -- cost    O(places + names), or O(keys)
 --
 -- The epoch is a time as well as a counter, so that it grows even where Redis has lost the last one.
 local now = redis_ms()
 local epoch = math.max(tonumber(redis.call('HGET', META, 'epoch') or '0') + 1, now)
 redis.call('HSET', META, 'epoch', whole(epoch))
--- Without an offset, or of another layout, the shard is built anew, from nothing. The first layout kept its own as `next`, beside a
--- sorted set and a hash: its shard is built anew, and ours where an instance of that version owned it between.
-if redis.call('HGET', META, 'layout') ~= LAYOUT or redis.call('HEXISTS', META, 'cases') == 0
-    or redis.call('HEXISTS', META, 'next') == 1 then
+-- Without an offset, or of another layout, the shard is built anew, from nothing; also where a script that
+-- writes has died half-way. The first layout kept its own as `next`, beside a sorted set and a hash: its shard
+-- is built anew, and ours where an instance of that version owned it between.
+local found = redis.call('HMGET', META, 'layout', 'cases', 'writing', 'next')
+if found[1] ~= LAYOUT or not found[2] or found[3] or found[4] then
   forget(whole(epoch))
   redis.call('HSET', META, 'layout', LAYOUT)
   redis.call('UNLINK', BASE .. 'due', BASE .. 'plan')
