@@ -35,7 +35,7 @@ def judge_repeat(
     if row.grade < condition.grade or row.hazard > condition.hazard or condition.kind is None:
         return None
     heard = _hear(emu, edge)
-    if heard is None:
+    if heard is None or _is_older(edge, condition):
         return None
     publish_at_ms = condition.publish_at_ms
     if publish_at_ms is None:
@@ -87,6 +87,13 @@ def _count(boots: tuple[Boot, ...], edge: Edge) -> tuple[Boot, ...] | None:
     if edge.seq != last + 1:
         return None
     return (*others, replace(newest, seen=(*before, (first, edge.seq))))
+
+
+def _is_older(edge: Edge, condition: Condition) -> bool:
+    """Whether the newest word on the condition has a higher number."""
+    if edge.seq is None or condition.seq is None:
+        return False
+    return edge.boot == condition.boot and edge.seq < condition.seq
 
 
 def _link(link: Link, edge: Edge) -> Link:

@@ -90,7 +90,7 @@ def words(draw: st.DrawFn, code: str, *, numbered: bool) -> Edge:
     )
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.data(), CODES, st.booleans())
 def test_the_short_way_leads_where_the_long_one_does(
     data: st.DataObject, code: str, numbered: bool
