@@ -1,7 +1,7 @@
 """What people see of the clocks, over HTTP."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Annotated, NamedTuple, Protocol, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 import structlog
@@ -53,14 +53,6 @@ class NextClock(msgspec.Struct, frozen=True, kw_only=True):
     site_id: str
 
 
-class Peeked(Protocol):
-    """A shard that may be looked at without owning it."""
-
-    async def peek(self) -> tuple[str, Plan] | None:
-        """The case whose moment comes first; None: there is none."""
-        ...
-
-
 class ClockApi:
     """What of the clocks is told to whoever looks, and a shard built anew where somebody asks for it.
 
@@ -72,12 +64,10 @@ class ClockApi:
     def __init__(
         self,
         partitions: Callable[[], Collection[int]],
-        shard: Callable[[int], Peeked],
         shards: Sequence[ShardView],
         topic: str,
     ) -> None:
         self._partitions = partitions
-        self._shard = shard
         self._shards = shards
         self._topic = topic
 
@@ -92,25 +82,29 @@ class ClockApi:
         ]
 
     async def _next(self, _: web.Request) -> Answer:
-        # One after the other: those who look take no connection from those who fire.
-        found = [await self._shard(partition).peek() for partition in self._partitions()]
-        return {"next": earliest(found)}
+        plans = await self._first([self._shards[number] for number in self._partitions()], 1)
+        return {"next": earliest((case_id, plan) for case_id, _, plan in plans)}
 
     async def _coming(self, request: web.Request) -> Answer:
         query = _read(request, _ComingQuery)
         shards = self._wanted(query.shard)
         stands = await _stands(shards)
-        coming = await first_cases(shards, query.limit)
-        plans: list[tuple[str, int, Plan]] = []
-        for shard in shards:
-            mine = [case.case_id for case in coming if case.partition == shard.partition]
-            found = await shard.plans(mine)
-            plans += [(case_id, shard.partition, plan) for case_id, plan in found.items()]
+        plans = await self._first(shards, query.limit)
         return ComingList(
             moments=coming_moments(plans, query.limit),
             not_served=not_served(stands),
             at=_redis_time(stands),
         )
+
+    async def _first(self, shards: Sequence[ShardView], limit: int) -> list[tuple[str, int, Plan]]:
+        """The cases of these shards whose moments come first: id, shard, plan."""
+        coming = await first_cases(shards, limit)
+        plans: list[tuple[str, int, Plan]] = []
+        for shard in shards:
+            mine = [case.case_id for case in coming if case.partition == shard.partition]
+            found = await shard.plans(mine) if mine else {}
+            plans += [(case_id, shard.partition, plan) for case_id, plan in found.items()]
+        return plans
 
     async def _list(self, request: web.Request) -> Answer:
         query = _read(request, _ListQuery)
@@ -264,11 +258,11 @@ class _Coming(NamedTuple):
     moment: Moment
 
 
-def earliest(cases: Iterable[tuple[str, Plan] | None]) -> NextClock | None:
-    """What fires first, given the first case of each shard; None: nothing does."""
+def earliest(cases: Iterable[tuple[str, Plan]]) -> NextClock | None:
+    """What fires first of these cases; None: nothing does."""
     coming = [
         _Coming(case_id, plan, moment)
-        for case_id, plan in filter(None, cases)
+        for case_id, plan in cases
         if (moment := next_moment(plan)) is not None
     ]
     if not coming:

@@ -42,7 +42,6 @@ class TimerService:
         self._catch_up = CatchUp(settings.timer_catch_up_rate)
         self._api = ClockApi(
             self._partitions,
-            self._store,
             [
                 ShardView(self._redis.redis, settings.prefix, partition)
                 for partition in range(settings.partitions)

@@ -7,7 +7,7 @@ move and replace them under the owner's fence.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import nan
 from struct import Struct
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from services.timer.entry import Names, pack, unpack
 from services.timer.plan import Plan, follow, mark
@@ -16,13 +16,14 @@ from services.timer.redis_client import Client
 from services.timer.redis_server import Script
 from services.timer.stand import Doing
 from services.timer.store import Claimed, Fired, TakenOver
+from services.timer.view import ShardView, first_cases
 
 # These bound how long one script keeps Redis from the other shards: 1 to 9 ms.
 READ_LIMIT = WRITE_LIMIT = 500
 CLAIM_LIMIT = 256
 
-_TAKE_OVER, _START_OVER, _READ, _WRITE, _CLAIM, _PEEK, _TELL = (
-    Script(name) for name in ("take_over", "start_over", "read", "write", "claim", "peek", "tell")
+_TAKE_OVER, _START_OVER, _READ, _WRITE, _CLAIM, _TELL = (
+    Script(name) for name in ("take_over", "start_over", "read", "write", "claim", "tell")
 )
 
 
@@ -51,6 +52,7 @@ class WheelStore:
 
     def __init__(self, redis: Client, prefix: str, partition: int) -> None:
         self._redis = redis
+        self._view = ShardView(redis, prefix, partition)
         self._keys = (f"{{{prefix}:t{partition}}}:meta",)
         self._epoch = 0
         self._writes = 0
@@ -150,11 +152,10 @@ class WheelStore:
 
         Needs no hold and gives none: for whoever looks. Raises StoreError when Redis does not answer.
         """
-        found = await _PEEK.run(self._redis, self._keys)
-        if not found:
-            return None
-        case_id, entry, places, names = found
-        return cast(bytes, case_id).decode(), unpack(entry, Names(places), Names(names))
+        for coming in await first_cases([self._view], 1):
+            plans = await self._view.plans([coming.case_id])
+            return coming.case_id, plans[coming.case_id]
+        return None
 
     def _hold(self) -> tuple[str, int | str, int | str]:
         """What shows a script that the caller owns the shard and knows its state."""

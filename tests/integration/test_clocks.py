@@ -147,7 +147,7 @@ class World:
 async def answering(server: RedisServer, prefix: str) -> AsyncGenerator[str]:
     """The timer's answers alone, of shards that nobody here owns; gives the URL."""
     views = [ShardView(server.redis, prefix, number) for number in range(PARTITIONS)]
-    api = ClockApi(tuple, lambda number: WheelStore(server.redis, prefix, number), views, "cases")
+    api = ClockApi(tuple, views, "cases")
     async with serve_http("127.0.0.1", 0, not_ready=list, routes=api.routes()) as port:
         yield f"http://127.0.0.1:{port}"
 
