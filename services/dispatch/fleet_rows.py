@@ -1,6 +1,7 @@
 """The lines of a file, as JSON lines or CSV, as fields whose values are JSON. Pure."""
 
 import csv
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
@@ -60,15 +61,9 @@ def split_csv(body: bytes, known: Collection[str], required: Collection[str]) ->
 
     Excel's byte order mark and semicolons are taken.
     """
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = body.count(b"\n", 0, error.start) + 1
-        yield Row(number, {}, "is not UTF-8; save the file as CSV in UTF-8")
-        return
-    first = text[: text.find("\n")] if "\n" in text else text
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    rows = csv.reader(_text_lines(text), delimiter=delimiter, strict=True)
+    header = body[: body.find(b"\n") + 1 or len(body)]
+    delimiter = ";" if header.count(b";") > header.count(b",") else ","
+    rows = csv.reader(_text_lines(body), delimiter=delimiter, strict=True)
     columns: list[str] | None = None
     number = 1
     try:
@@ -82,15 +77,18 @@ def split_csv(body: bytes, known: Collection[str], required: Collection[str]) ->
             elif any(cells):
                 yield _read_cells(number, columns, cells, known)
             number = rows.line_num + 1
+    except UnicodeDecodeError:
+        yield Row(rows.line_num + 1, {}, "is not UTF-8; save the file as CSV in UTF-8")
     except csv.Error as error:
         yield Row(number, {}, f"is no CSV: {error}; what follows was not read")
 
 
-def _text_lines(text: str) -> Iterator[str]:
-    begin = 0
-    while begin < len(text):
-        end = text.find("\n", begin) + 1 or len(text)
-        yield text[begin:end]
+def _text_lines(body: bytes) -> Iterator[str]:
+    """One by one: to decode 250 MB at once would hold up all others. Raises UnicodeDecodeError."""
+    begin = len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0
+    while begin < len(body):
+        end = body.find(b"\n", begin) + 1 or len(body)
+        yield body[begin:end].decode()
         begin = end
 
 

@@ -17,11 +17,12 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.dispatch import fleet_store, store
 from services.dispatch.changes import OutboxRow
+from services.dispatch.rows import upsert_rows, write_rows
 from services.dispatch.tables import copies, faults, news, outbox
 from shared.documents.emu import EmuRecord, encode_emu_record
 from shared.kafka.topics import Topics
@@ -37,6 +38,15 @@ class Told(NamedTuple):
     emu_id: str
     site_id: str
     facts: int
+
+
+class _CopyRow(NamedTuple):
+    partition: int
+    emu_id: str
+    gone_ms: int | None
+
+
+_UPSERT_COPIES = upsert_rows(copies, _CopyRow._fields)
 
 
 async def outbox_rows(connection: AsyncConnection, partition: int, *, at_most: int) -> int:
@@ -150,12 +160,8 @@ async def _keep_copies(connection: AsyncConnection, ready: Mapping[str, int], at
             .where(copies.c.gone_ms.is_(None))
             .values(gone_ms=at_ms + COPY_KEPT_MS)
         )
-        rows = [{"partition": partition, "emu_id": emu_id, "gone_ms": None} for emu_id in emu_ids]
-        await connection.execute(
-            insert(copies)
-            .values(rows)
-            .on_conflict_do_update(index_elements=["emu_id", "partition"], set_={"gone_ms": None})
-        )
+        rows = [_CopyRow(partition, emu_id, None) for emu_id in emu_ids]
+        await write_rows(connection, _UPSERT_COPIES, rows)
 
 
 async def remove_copies(

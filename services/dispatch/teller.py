@@ -22,8 +22,9 @@ from shared.times import now_ms
 log = structlog.get_logger()
 
 # So many EMUs at once, and no more before the outbox has become as short as this: what else goes out does
-# not wait for a whole fleet.
-EMUS_AT_ONCE = 200
+# not wait for a whole fleet. Of the first facts of an EMU one goes to where it was unknown, so fewer at once
+# make short work for the relays of all partitions: 200 cost half as much CPU again an EMU.
+EMUS_AT_ONCE = 500
 # Old copies are in nobody's way.
 REMOVE_INTERVAL_MS = 60_000
 RETRY_S = 1.0

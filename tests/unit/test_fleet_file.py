@@ -104,6 +104,10 @@ def test_what_is_no_file_of_json_lines_is_told(body: str | bytes, line: int, say
         ("emu_id,site_id\ne1\ne2,s2,x\n", [(2, "has 1 cells"), (3, "has 3 cells")]),
         ('emu_id,site_id\n"e1"x,s1\n', [(2, "is no CSV")]),
         ("emu_id,site_id\ne1,s1\n\nü,s1\n".encode("latin-1"), [(4, "is not UTF-8")]),
+        (
+            'emu_id,site_id,model\ne1,,EMU\ne2,s1,"a\nb"\nü,s1,EMU\n'.encode("latin-1"),
+            [(2, "site_id"), (3, "model"), (5, "is not UTF-8")],
+        ),
         ("emu_id,site_id,units\ne1,s1,two\n", [(2, "units:")]),
         ('emu_id,site_id,site_name\ne1,s1,"a\nb"\ne2,s1,\n', [(2, 'site_name: is "a\\nb"')]),
     ],
