@@ -17,6 +17,9 @@ log = structlog.get_logger()
 MAX_CANCELLATIONS = 10
 CANCELLED_WITHIN_S = 0.5
 
+# The loop keeps only weak references to its tasks.
+_ending: set[asyncio.Task[bool]] = set()
+
 
 async def end_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_s: float) -> bool:
     """Stop it, in `timeout_s` or less where Kafka answers. Nothing of it runs on in any case.
@@ -25,7 +28,15 @@ async def end_client(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_s: flo
 
     aiokafka waits for an absent broker without end, for batches that cannot be delivered or an answer; and
     where that wait is cut, it leaves tasks that ask for the broker again every few milliseconds.
+    Whoever is cancelled here leaves at once; the client is ended all the same.
     """
+    ending = asyncio.create_task(_end(client, timeout_s))
+    _ending.add(ending)
+    ending.add_done_callback(_ending.discard)
+    return await asyncio.shield(ending)
+
+
+async def _end(client: AIOKafkaConsumer | AIOKafkaProducer, timeout_s: float) -> bool:
     try:
         await within(timeout_s, client.stop())
     except (KafkaError, TimeoutError) as error:
