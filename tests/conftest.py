@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from uuid import uuid4
 
+import hypothesis  # noqa: F401 - its plugin else does so at the very end, where Python 3.11 may fail to compile it
 import pytest
 
 from deploy.local.servers import RunningServers
