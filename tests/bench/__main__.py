@@ -13,6 +13,7 @@ from deploy.local.server import CannotStart
 from deploy.local.state import ROOT
 from tests.bench import (
     bench_classifier,
+    bench_clocks,
     bench_ingest,
     bench_kafka,
     bench_main_job,
@@ -36,6 +37,7 @@ BENCHES: dict[str, Bench] = {
         bench_quiet,
         bench_timer,
         bench_wheel,
+        bench_clocks,
         bench_kafka,
         bench_redis,
     )
