@@ -98,14 +98,19 @@ class Cluster:
         raise AssertionError(f"nobody serves {key}")
 
     async def until_whole(self) -> None:
-        """Every server knows every other, all slots are served, all replicas follow."""
+        """Every server knows every other, all slots are served, all replicas follow and are told of.
+
+        Clients are told of a replica only when it has been sent something: a ping will do.
+        """
 
         async def whole() -> bool:
             states: list[str] = [await node.ask("CLUSTER", "INFO") for node in self.nodes]
             known = f"cluster_known_nodes:{len(self.nodes)}"
+            slots = [await node.ask("CLUSTER", "SLOTS") for node in self.nodes]
             roles = [await node.ask("INFO", "replication") for node in self.nodes]
             return (
                 all("cluster_state:ok" in state and known in state for state in states)
+                and all(len(some) > 3 for told in slots for some in told)
                 and [role["role"] for role in roles].count("master") == PRIMARIES
                 and all(role.get("master_link_status", "up") == "up" for role in roles)
             )
@@ -127,6 +132,7 @@ async def running_cluster() -> AsyncGenerator[Cluster]:
             "cluster_node_timeout": str(NODE_TIMEOUT_MS),
             "cluster_replica_validity_factor": "0",
             "repl_diskless_sync_delay": "0",
+            "repl_ping_replica_period": "1",
         }
 
     async with _running(2 * PRIMARIES, settings) as nodes:
