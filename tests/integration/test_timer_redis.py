@@ -112,7 +112,11 @@ async def test_a_shard_is_at_hand_again_when_its_primary_was_failed_over(
         return taken.next_case, taken.standing
 
     assert await until(taken_over, what="a new primary") == (2, 1)
-    assert await cluster.primary_of(key) is not primary
+
+    async def all_know() -> bool:
+        return await cluster.primary_of(key) is not primary
+
+    await until(all_know, what="the others know of the new primary")
     await server.check()  # although one is down
     await primary.start_again()
     await cluster.until_whole()
