@@ -1,14 +1,17 @@
 """Real Kafka, Redis and PostgreSQL, started once for the whole run on free ports."""
 
+import importlib
 from collections.abc import Iterator
 from uuid import uuid4
 
-import hypothesis  # noqa: F401 - its plugin else does so at the very end, where Python 3.11 may fail to compile it
 import pytest
 
 from deploy.local.servers import RunningServers
 from shared.log import configure_log
 from tests.servers import own_servers
+
+# Its plugin else does so at the very end, where Python 3.11 may fail to compile it.
+importlib.import_module("hypothesis")
 
 # As in production: structlog's own default prints the variables of each frame, at a second a traceback.
 configure_log("json", "tests")
