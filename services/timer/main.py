@@ -8,6 +8,7 @@ from aiohttp import web
 
 from services.timer.api import ClockApi
 from services.timer.config import TimerSettings, files_of
+from services.timer.metrics import forget_rebuilds_but
 from services.timer.pace import CatchUp
 from services.timer.redis_memory import Headroom
 from services.timer.redis_server import RedisServer
@@ -33,17 +34,14 @@ class TimerService:
         self.log = settings.log
         self._settings = settings
         self._topics = Topics(settings.prefix)
-        self._redis = RedisServer(
-            settings.redis,
-            timeout_s=settings.redis_timeout_s,
-            shards=settings.partitions,
-            files=files_of(settings),
-        )
+        self._redis = _redis(settings, shards=settings.partitions)
+        # However many look at the clocks, no owner of a shard is left without a connection.
+        self._looked_at = _redis(settings, shards=0)
         self._catch_up = CatchUp(settings.timer_catch_up_rate)
         self._api = ClockApi(
             self._partitions,
             [
-                ShardView(self._redis.redis, settings.prefix, partition)
+                ShardView(self._looked_at.redis, settings.prefix, partition)
                 for partition in range(settings.partitions)
             ],
             self._topics.cases,
@@ -67,6 +65,7 @@ class TimerService:
             await self._group.run(stopping)
         finally:
             await self._redis.close()
+            await self._looked_at.close()
 
     def not_ready(self) -> list[str]:
         """The server that is not reached yet, or the shards that are not taken over yet."""
@@ -77,6 +76,7 @@ class TimerService:
     async def refresh_metrics(self) -> None:
         """The memory of Redis; all else is kept up to date as things happen, or counts itself when read."""
         if self._group is not None:
+            forget_rebuilds_but(self._group.partitions)
             await self._headroom.look()
 
     def routes(self) -> Iterable[web.RouteDef]:
@@ -108,6 +108,15 @@ class TimerService:
             tick_ms=self._settings.timer_tick_ms,
             catch_up=self._catch_up,
         )
+
+
+def _redis(settings: TimerSettings, *, shards: int) -> RedisServer:
+    return RedisServer(
+        settings.redis,
+        timeout_s=settings.redis_timeout_s,
+        shards=shards,
+        files=files_of(settings),
+    )
 
 
 def build(environ: Mapping[str, str]) -> TimerService:

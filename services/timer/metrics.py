@@ -1,6 +1,6 @@
 """The timer's own metrics."""
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -138,6 +138,12 @@ def tell_rebuilding(partition: int, *, anew: bool) -> bool:
     if anew:
         _rebuilt_since_ms.setdefault(partition, now_ms())
     return partition in _rebuilt_since_ms
+
+
+def forget_rebuilds_but(owned: Collection[int]) -> None:
+    """Of shards that went to another instance while their task here was waiting to be built again."""
+    for partition in [one for one in _rebuilt_since_ms if one not in owned]:
+        tell_rebuilt(partition)
 
 
 def tell_rebuilt(partition: int) -> None:

@@ -59,7 +59,8 @@ class Watch:
 class CatchUp:
     """Bounds how fast the shards of an instance publish what came due while they had no owner.
 
-    What comes due under an owner is never held up by it. Shards take turns: who has had one asks again later.
+    What comes due under an owner waits behind it in its shard, and is not counted. Shards take turns: who has
+    had one asks again later.
     """
 
     def __init__(self, per_s: int) -> None:

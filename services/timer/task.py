@@ -74,8 +74,13 @@ class ShardTask:
                 ) as reader:
                     await self._check_offset(taken, reader)
                     progress = Progress(ownership, self._store, anew=taken.next_case is None)
-                    await self._read_cases_to_end(ownership, reader, producer, progress)
+                    ends = reader.ends_at_start
+                    await self._read_cases_to_end(ownership, reader, producer, progress, ends)
+                    began_s = asyncio.get_running_loop().time()
                     await self._read_deadlines_to_end(ownership, taken.next_deadline, progress)
+                    if asyncio.get_running_loop().time() - began_s >= SHORT_S:
+                        ends = await self._ask_ends()  # a stop may have come meanwhile
+                        await self._read_cases_to_end(ownership, reader, producer, progress, ends)
                     if ownership.ended:
                         return
                     await progress.done()
@@ -135,11 +140,15 @@ class ShardTask:
         )
 
     async def _read_cases_to_end(
-        self, ownership: Ownership, reader: Reader, producer: FencedProducer, progress: Progress
+        self,
+        ownership: Ownership,
+        reader: Reader,
+        producer: FencedProducer,
+        progress: Progress,
+        ends: Mapping[TopicPartition, int],
     ) -> None:
         """Apply all that the log holds, before the first claim: a stop may wait there."""
         loop = asyncio.get_running_loop()
-        ends = reader.ends_at_start
         await progress.reads("cases", ends[self._input])
         while not ownership.ended:
             began_s = loop.time()

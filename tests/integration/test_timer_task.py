@@ -279,6 +279,40 @@ async def test_a_long_read_is_followed_by_a_short_one_and_by_serving(
     await running
 
 
+async def test_a_stop_that_comes_while_deadlines_are_read_is_applied_before_the_first_claim(
+    shard: Shard, redis_url: str, prefix: str
+) -> None:
+    """At a rebuild that takes minutes: what came meanwhile is more than is read at a time."""
+    await shard.write(("c0", make_case("c0", step=(0, 0))))
+    async with shard.owner():
+        await shard.deadlines(1)
+    await empty(redis_url, prefix)
+    due_ms = now_ms() + 3_000
+    await shard.write(("stopped", make_case("stopped", step=(due_ms, due_ms))))
+
+    def slow(store: Store) -> Store:
+        acknowledge = store.acknowledge
+
+        async def acknowledge_slowly(fired: Any, next_deadline: int | None = None) -> int:
+            store.acknowledge = acknowledge
+            others = ((f"c{n}", make_case(f"c{n}")) for n in range(1, 3 * task.APPLY_LIMIT))
+            await shard.write(*others, ("stopped", make_case("stopped", revision=2)))
+            await asyncio.sleep(max(0, due_ms - now_ms()) / 1000)
+            return await acknowledge(fired, next_deadline)
+
+        store.acknowledge = acknowledge_slowly
+        return store
+
+    ownership = ProvenOwnership(shard.topics.cases)
+    running = asyncio.create_task(shard.task(slow).run(ownership))
+    await until(lambda: ownership.ready)
+    late_ms = now_ms()
+    await shard.write(("last", make_case("last", step=(late_ms, late_ms))))
+    assert [deadline.case_id for deadline in await shard.deadlines(2)] == ["c0", "last"]
+    ownership.end()
+    await running
+
+
 async def test_an_idle_owner_is_awake_when_the_next_comes(shard: Shard) -> None:
     """It looks every half second here; what comes between is not late for that."""
     async with shard.owner():

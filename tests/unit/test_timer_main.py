@@ -6,6 +6,7 @@ import pytest
 
 from services.timer.config import TimerSettings
 from services.timer.main import build
+from services.timer.metrics import forget_rebuilds_but, tell_rebuilding, tell_rebuilt
 from services.timer.redis_client import read_url
 from shared.config import load
 from shared.errors import ConfigError
@@ -15,6 +16,16 @@ def test_defaults_hold_without_any_variable() -> None:
     service = build({})
     assert (service.host, service.port) == ("127.0.0.1", 8083)
     assert service.not_ready() == ["Redis: not reached yet"]
+
+
+def test_a_rebuild_of_a_shard_that_went_elsewhere_is_not_told_for_ever() -> None:
+    """Its task here may have been waiting to be built again when it went."""
+    assert tell_rebuilding(3, anew=True)
+    assert tell_rebuilding(4, anew=True)
+    forget_rebuilds_but([4, 5])
+    assert not tell_rebuilding(3, anew=False)
+    assert tell_rebuilding(4, anew=False)
+    tell_rebuilt(4)
 
 
 def test_every_wrong_setting_is_named() -> None:
