@@ -40,10 +40,9 @@ from shared.errors import RecordError
 from shared.failures import RULE_FAILED, FailureLimit
 from shared.kafka.pace import Weight
 from shared.kafka.partition import partition_of
-from shared.kafka.producer import Outgoing, bury
+from shared.kafka.producer import Outgoing, bury, tell_buried
 from shared.kafka.reader import Record
 from shared.kafka.topics import Topics
-from shared.metrics import DEAD_LETTERS
 from shared.times import now_ms
 
 log = structlog.get_logger()
@@ -204,7 +203,7 @@ class ClassifierBatch:
         for change, count in Counter(fault.change for fault in self._batch.faults).items():
             FAULTS.labels(change).inc(count)
         for letter in self._letters:
-            DEAD_LETTERS.labels("classifier", letter.reason).inc()
+            tell_buried("classifier", letter)
 
     def _take(self, record: Record) -> bool:
         try:
@@ -281,11 +280,4 @@ class ClassifierBatch:
         self._batch.failures.clear()
 
     def _bury(self, error: RecordError, record: Origin) -> None:
-        log.error(
-            "dead letter",
-            reason=error.reason,
-            detail=error.detail,
-            partition=record.partition,
-            offset=record.offset,
-        )
         self._letters.append(make_dead_letter(error, record))

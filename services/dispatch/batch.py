@@ -11,7 +11,7 @@ from services.dispatch.deadlines import judge_deadline, moments_of
 from services.dispatch.decision import Decision, Rules
 from services.dispatch.moves import Stood, move
 from shared.documents.case import Case
-from shared.documents.dead_letter import make_dead_letter
+from shared.documents.dead_letter import DeadLetter, make_dead_letter
 from shared.documents.deadline import Deadline
 from shared.documents.fault import Fault
 from shared.errors import RecordError
@@ -38,10 +38,10 @@ class Batch:
     outcomes: Counter[str] = field(default_factory=Counter[str])
     """How many deadlines had which outcome."""
 
-    refused: list[tuple[Record, RecordError]] = field(
-        default_factory=list[tuple[Record, RecordError]]
+    refused: list[tuple[DeadLetter, RecordError]] = field(
+        default_factory=list[tuple[DeadLetter, RecordError]]
     )
-    """What went to the dead letters, and why."""
+    """The dead letters, each with its error."""
 
     _moved_on: set[str] = field(default_factory=set[str], init=False)
     """Faults that are known to have become others, at another site."""
@@ -79,8 +79,9 @@ class Batch:
         return None
 
     def _refuse(self, record: Record, error: RecordError, now_ms: int) -> None:
-        self.refused.append((record, error))
-        self.changes.give_up(make_dead_letter(error, record), now_ms)
+        letter = make_dead_letter(error, record)
+        self.refused.append((letter, error))
+        self.changes.give_up(letter, now_ms)
 
     def _judge_fault(self, fault: Fault, published_ms: int, now_ms: int) -> None:
         stored = self.faults.get(fault.fault_id)

@@ -30,10 +30,9 @@ from shared.documents.fault import Fault
 from shared.errors import RecordError
 from shared.failures import RULE_FAILED, FailureLimit
 from shared.kafka.group import Ownership
-from shared.kafka.producer import FencedProducer
+from shared.kafka.producer import FencedProducer, tell_buried
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics
-from shared.metrics import DEAD_LETTERS
 from shared.times import now_ms
 from shared.waiting import unless_cancelled_within
 
@@ -212,16 +211,8 @@ class DispatchTask:
     def _tell(self, batch: Batch) -> None:
         for outcome, count in batch.outcomes.items():
             DEADLINES.labels(outcome).inc(count)
-        for record, error in batch.refused:
-            DEAD_LETTERS.labels("dispatch", error.reason).inc()
-            log.warning(
-                "record cannot be used, it goes to the dead letters",
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                reason=error.reason,
-                detail=error.detail,
-            )
+        for letter, _ in batch.refused:
+            tell_buried("dispatch", letter)
 
     async def _lock(self, connection: AsyncConnection, events: Sequence[Event]) -> None:
         """Our inputs; those of all partitions where a former case may be about to be opened in another.

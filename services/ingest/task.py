@@ -35,10 +35,9 @@ from shared.documents.internal import encode_internal
 from shared.errors import ReadError
 from shared.kafka.group import Ownership
 from shared.kafka.partition import partition_of
-from shared.kafka.producer import Outgoing, PlainProducer, bury
+from shared.kafka.producer import Outgoing, PlainProducer, bury, tell_buried
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import Topics
-from shared.metrics import DEAD_LETTERS
 from shared.times import now_ms
 from shared.waiting import in_slices, within
 
@@ -191,7 +190,7 @@ class IngestTask:
             )
             for result in read_arrival(arrival, self._catalogue):
                 if isinstance(result, DeadLetter):
-                    yield record.offset, self._bury(result, record)
+                    yield record.offset, self._bury(result)
                 else:
                     self._count(result)
                     yield record.offset, self._address(self._place(result))
@@ -225,15 +224,7 @@ class IngestTask:
         partition = partition_of(made.site_id, self._settings.partitions)
         return Outgoing(self._topics.alarms, partition, made.emu_id.encode(), encode_internal(made))
 
-    def _bury(self, letter: DeadLetter, record: Record) -> Outgoing:
-        DEAD_LETTERS.labels("ingest", letter.reason).inc()
-        log.warning(
-            "dead letter",
-            reason=letter.reason,
-            detail=letter.detail,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-        )
-        partition = record.partition % self._settings.partitions
+    def _bury(self, letter: DeadLetter) -> Outgoing:
+        tell_buried("ingest", letter)
+        partition = letter.origin.partition % self._settings.partitions
         return bury(letter, self._topics.dead_letters, partition)

@@ -13,13 +13,12 @@ from services.timer.progress import Progress
 from services.timer.publisher import Publisher
 from services.timer.records import Change, read_change, read_fired
 from services.timer.store import Store, TakenOver
-from shared.documents.dead_letter import make_dead_letter
+from shared.documents.dead_letter import DeadLetter, make_dead_letter
 from shared.errors import OwnershipError, RecordError
 from shared.kafka.group import Ownership
-from shared.kafka.producer import FencedProducer, Outgoing, bury
+from shared.kafka.producer import FencedProducer, bury, tell_buried
 from shared.kafka.reader import Reader, Record
 from shared.kafka.topics import TOMBSTONES_KEPT_MS, Topics
-from shared.metrics import DEAD_LETTERS
 
 log = structlog.get_logger()
 
@@ -225,17 +224,16 @@ class ShardTask:
         if next_case == self._next_case:
             return None
         changes: list[Change] = []
-        letters: list[Outgoing] = []
-        reasons: list[str] = []
+        letters: list[DeadLetter] = []
         for record in records:
             try:
                 changes.append(self._read(record))
             except RecordError as error:
-                letters.append(self._dead_letter(record, error))
-                reasons.append(error.reason)
-        await producer.commit(letters)
-        for reason in reasons:
-            DEAD_LETTERS.labels("timer", reason).inc()
+                letters.append(make_dead_letter(error, record))
+        topic, partition = self._topics.dead_letters, self._input.partition
+        await producer.commit(bury(letter, topic, partition) for letter in letters)
+        for letter in letters:
+            tell_buried("timer", letter)
         self._standing = await self._store.apply(changes, next_case)
         self._next_case = ownership.processed = next_case
         return min(
@@ -255,7 +253,3 @@ class ShardTask:
             partition=self._input.partition,
             partitions=self._partitions,
         )
-
-    def _dead_letter(self, record: Record, error: RecordError) -> Outgoing:
-        letter = make_dead_letter(error, record)
-        return bury(letter, self._topics.dead_letters, self._input.partition)

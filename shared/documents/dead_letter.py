@@ -12,16 +12,6 @@ MAX_KEY_BYTES = 64 * 1024
 Headers = list[tuple[str, bytes]]
 
 
-class DeadLetter(NamedTuple):
-    """One record for `bakvakt.dead-letters`, and why it is one."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    reason: str
-    detail: str
-
-
 class Origin(Protocol):
     """The Kafka record that a dead letter comes from."""
 
@@ -35,6 +25,17 @@ class Origin(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+
+
+class DeadLetter(NamedTuple):
+    """One record for `bakvakt.dead-letters`, why it is one, and what it comes from."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    reason: str
+    detail: str
+    origin: Origin
 
 
 def make_dead_letter(error: RecordError, origin: Origin) -> DeadLetter:
@@ -62,4 +63,4 @@ def make_part_letter(
     if key is not None and len(key) > MAX_KEY_BYTES:
         headers.append(("key_truncated", b"%d" % len(key)))
         key = key[:MAX_KEY_BYTES]
-    return DeadLetter(key, value, headers, error.reason, error.detail)
+    return DeadLetter(key, value, headers, error.reason, error.detail, origin)

@@ -16,6 +16,7 @@ from shared.documents.dead_letter import DeadLetter
 from shared.errors import FencedError, OutcomeUnknown, TransactionError
 from shared.kafka.clients import make_producer
 from shared.kafka.ending import end_client
+from shared.metrics import DEAD_LETTERS
 from shared.waiting import within
 
 log = structlog.get_logger()
@@ -42,6 +43,19 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 def bury(letter: DeadLetter, topic: str, partition: int) -> Outgoing:
     """A dead letter on its way to `topic`, the dead letters'."""
     return Outgoing(topic, partition, letter.key, letter.value, letter.headers)
+
+
+def tell_buried(service: str, letter: DeadLetter) -> None:
+    """Count a dead letter of `service`, and log why it is one; once it is sure to come to Kafka."""
+    DEAD_LETTERS.labels(service, letter.reason).inc()
+    log.warning(
+        "dead letter",
+        reason=letter.reason,
+        detail=letter.detail,
+        topic=letter.origin.topic,
+        partition=letter.origin.partition,
+        offset=letter.origin.offset,
+    )
 
 
 async def _send(

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from services.timer import publisher, task
 from services.timer.main import TimerService, build
@@ -449,10 +450,20 @@ async def test_bad_records_are_dead_letters_and_the_stream_goes_on(shard: Shard)
         ("c1", make_case("c1", site_id=elsewhere, response=(due_ms, due_ms))),
         ("c2", make_case("c2", response=(due_ms, due_ms))),
     )
-    async with shard.owner():
-        (deadline,) = await shard.deadlines(1)
-        letters = await shard.read(shard.topics.dead_letters, 2)
+    with capture_logs() as logs:
+        async with shard.owner():
+            (deadline,) = await shard.deadlines(1)
+            letters = await shard.read(shard.topics.dead_letters, 2)
     assert deadline.case_id == "c2"
+    told = [
+        (line["reason"], line["topic"], line["partition"], line["offset"])
+        for line in logs
+        if line["event"] == "dead letter"
+    ]
+    assert told == [
+        ("not_json", shard.topics.cases, HOME, 0),
+        ("wrong_partition", shard.topics.cases, HOME, 1),
+    ]
     assert [dict(letter.headers)["reason"] for letter in letters] == [
         b"not_json",
         b"wrong_partition",
