@@ -100,7 +100,9 @@ async def stopped_before_it_notes(timers: Timers, redis: Node, victim: Timer) ->
     """
     partitions = await victim.partitions()
     while True:
+        await stopped_in_a_transaction(timers, victim)
         await redis.ask("CLIENT", "PAUSE", "20000", "WRITE")
+        victim.send(signal.SIGCONT)
         await asyncio.sleep(0.3)
         victim.send(signal.SIGSTOP)
         noted = {
@@ -118,7 +120,6 @@ async def stopped_before_it_notes(timers: Timers, redis: Node, victim: Timer) ->
             return
         victim.send(signal.SIGCONT)
         await redis.ask("CLIENT", "UNPAUSE")
-        await asyncio.sleep(0.1)
 
 
 @pytest.mark.long
