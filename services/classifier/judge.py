@@ -19,6 +19,7 @@ from services.classifier.numbers import count_on
 from services.classifier.order import (
     is_counted,
     is_late,
+    is_of_older_boot,
     is_past,
     is_redelivered,
     remember_report,
@@ -227,7 +228,8 @@ def ends_backlog(emu: Emu, record: InternalRecord) -> bool:
         return False
     if isinstance(record, Presence):
         live = record.state == "online" and not record.historical
-        return live and not is_redelivered(emu, record.source)
+        late = is_of_older_boot(emu, record.boot)
+        return live and not late and not is_redelivered(emu, record.source)
     if not isinstance(record, Edge | Snapshot) or is_past(record):
         return False
     return not is_redelivered(emu, record.source) and not is_counted(*count_on(emu, record))

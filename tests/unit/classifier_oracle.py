@@ -231,10 +231,10 @@ class Oracle:
         emu = record.emu_id
         if record.historical:
             return
-        if record.state == "online" and emu in self.backlogs:
-            self.end_backlog(emu)
         if not self.is_of_newest_boot(record):
             return
+        if record.state == "online" and emu in self.backlogs:
+            self.end_backlog(emu)
         presences = self.presences.get(emu)
         if record.state == "offline" and presences is not None and presences.gone:
             return
@@ -488,7 +488,7 @@ class Oracle:
             life.untold = False
             self.clear(life, word.receipt, self.now)
         elif life.cleared is not None:
-            life.untold = False
+            life.untold = life.stale = False
         else:
             life.untold, life.gone = True, word.receipt
 

@@ -62,10 +62,10 @@ class Away(Desk):
         )
         return self.hear(said)
 
-    def tell(self, state: str) -> list[Fault]:
+    def tell(self, state: str, **fields: Any) -> list[Fault]:
         """What it says of its presence."""
         self._offset += 1
-        return self.hear(presence(self._offset, state, receipt_ms=self.now_ms))
+        return self.hear(presence(self._offset, state, receipt_ms=self.now_ms, **fields))
 
     def after(self, span_ms: int) -> list[Fault]:
         self.now_ms += span_ms
@@ -319,6 +319,29 @@ def past(number: int) -> Edge:
 def judge(batch: Batch, record: Edge | Snapshot) -> None:
     batch.follow_clock(record.receipt_ms)
     batch.judge(record)
+
+
+def test_an_online_of_an_older_boot_does_not_end_a_backlog(away: Away) -> None:
+    """It comes late: the device has begun anew since, and tells what it saw before that."""
+    away.then("a", 60, boot="b1", seq=1)
+    away.then("a", 55, boot="b2", seq=1, raised=False)
+    away.then("c", 50, boot="b2", seq=2)
+    assert away.tell("online", boot="b1") == []
+    assert changes(away.tell("online", boot="b2")) == ["opened"]
+
+
+def test_what_has_gone_in_a_backlog_is_not_stale(away: Away) -> None:
+    """A raise that waits to reopen its fault when the EMU goes; the backlog says that it went as well."""
+    away.now("slow")
+    away.after(70_000)
+    away.now("slow", raised=False)
+    away.after(60_000)
+    away.now("slow")
+    away.tell("offline")
+    away.now_ms += 30_000
+    told = away.now("slow", raised=False, historical=True)
+    told += away.after(HOUR_MS)
+    assert [(one.change, one.stale) for one in told if one.code == "slow"] == [("closed", False)]
 
 
 def test_online_ends_a_backlog_and_a_heartbeat_between_its_parts_does_not(away: Away) -> None:
