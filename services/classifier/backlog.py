@@ -175,7 +175,9 @@ def _fall(condition: Condition, edge: Edge, now_ms: int, rules: Rules, snapshot_
     if not condition.revision and edge.at_ms - condition.raised_at_ms < rules.on_delay(row):
         return Turn("too_short", set_gone(gone, edge.receipt_ms, now_ms))
     if not gone.stands:
-        return Turn("history", with_marks(gone, replace(marks, past=True, untold=False, stale=False)))
+        return Turn(
+            "history", with_marks(gone, replace(marks, past=True, untold=False, stale=False))
+        )
     gone = with_marks(gone, replace(marks, past=True, untold=True))
     return Turn("history", replace(gone, clears_at_ms=edge.receipt_ms))
 

@@ -90,9 +90,21 @@ def move_to(came: Condition, site_id: str, clocks_ms: int | None) -> Condition:
     return with_marks(moved, marks)
 
 
-def receive(here: Condition | None, came: Condition, now_ms: int, rules: Rules) -> Turn:
-    """A condition that came with its EMU; `here` is what is known of it at the new site."""
+def receive(
+    here: Condition | None,
+    came: Condition,
+    now_ms: int,
+    rules: Rules,
+    *,
+    gone_ms: int | None = None,
+) -> Turn:
+    """A condition that came with its EMU; `here` is what is known of it at the new site.
+
+    `gone_ms`: receipt of the newest word there by which it has gone, where no more is known.
+    """
     was_told = came.marks is not None and came.marks.moved_from is not None
+    if here is None and gone_ms is not None and came.stands and came.last_at_ms <= gone_ms:
+        return _open_as_gone(came, gone_ms, now_ms, rules, was_told=was_told)
     if here is None:
         return publish("opened", came, now_ms, rules) if was_told else Turn("nothing", came)
     if not came.stands or (here.is_raised and not here.stands):
@@ -116,10 +128,19 @@ def _receive_after_clear(
         ended = close(here, now_ms, rules)
         turn = publish("opened", came, now_ms, rules) if was_told else Turn("nothing", came)
         return replace(turn, told=ended.told + turn.told)
-    if not (here.is_word_only and was_told):
+    if not here.is_word_only:
         return Turn("nothing")
-    gone = set_gone(replace(came, boot=here.boot, seq=here.seq), gone_ms, now_ms)
-    return publish("opened", gone, now_ms, rules)
+    came = replace(came, boot=here.boot, seq=here.seq)
+    return _open_as_gone(came, gone_ms, now_ms, rules, was_told=was_told)
+
+
+def _open_as_gone(
+    came: Condition, gone_ms: int, now_ms: int, rules: Rules, *, was_told: bool
+) -> Turn:
+    """Its fault goes on and ends here; where there was none it is nothing."""
+    if not was_told:
+        return Turn("nothing")
+    return publish("opened", set_gone(came, gone_ms, now_ms), now_ms, rules)
 
 
 def merge_heard(here: Emu, came: Emu) -> Emu:

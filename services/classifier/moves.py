@@ -38,6 +38,7 @@ from services.classifier.known import Known
 from services.classifier.revisions import Told
 from services.classifier.rules import Rules
 from services.classifier.state import NO_FACTS, Condition, Emu, Facts, encode
+from services.classifier.unwaited import Gone, gone_at_ms, note_gone
 from services.classifier.whereabouts import Here, Move, has_left
 from shared.documents.internal import (
     Fact,
@@ -200,6 +201,8 @@ def _judge_here(
     move, word = admit(begin(known, at), record, at.here)
     if word is None:
         return Outcome("redelivered", move=move)
+    if move.awaits:
+        move = replace(move, gone=note_gone(move.gone, word))
     outcome = judge(replace(known.emu, sources=()), at_site(word, known.facts))
     emu = None if outcome.emu is None else replace(outcome.emu, sources=())
     # What need not be written of the EMU need not be known as a repetition.
@@ -295,7 +298,7 @@ def _leave(known: Known, move: Move, fact: Fact, at: At) -> Outcome:
         _make_transfer(fact, part, len(parts) - number)
         for number, part in enumerate(parts, start=1)
     )
-    move = replace(move, to_site=fact.record.site_id, passed=())
+    move = replace(move, to_site=fact.record.site_id, passed=(), gone=())
     gone = tuple(known.conditions)
     return Outcome("moved", Emu(), facts=NO_FACTS, move=move, left=left, gone=gone, sent=sent)
 
@@ -325,26 +328,30 @@ def _receive(known: Known, move: Move, transfer: Transfer, at: At) -> Outcome:
     came = decode_carried(transfer.stood)
     emu = replace(listen_anew(merge_heard(known.emu, came.emu), at.now_ms), sources=())
     more = {*came.passed} - {*move.taken} - {*move.awaits}
+    awaits = (*move.awaits, *sorted(more))
+    site_id = known.facts.site_id or transfer.site_id
+    here = _Came(came.conditions, came.facts, site_id, transfer.receipt_ms)
+    opened = _open(known, here, at, gone=move.gone)
     move = replace(
         move,
         arrivals=join(move.arrivals, came.arrivals),
-        awaits=(*move.awaits, *sorted(more)),
+        awaits=awaits,
         holds=move.holds or bool(more),
+        gone=move.gone if awaits else (),
     )
-    site_id = known.facts.site_id or transfer.site_id
-    here = _Came(came.conditions, came.facts, site_id, transfer.receipt_ms)
-    return replace(_open(known, here, at), emu=link_to(emu, site_id), move=move)
+    return replace(opened, emu=link_to(emu, site_id), move=move)
 
 
-def _open(known: Known, came: _Came, at: At) -> Outcome:
-    """What came stands at the EMU's site here."""
+def _open(known: Known, came: _Came, at: At, gone: tuple[Gone, ...] = ()) -> Outcome:
+    """What came stands at the EMU's site here, but what has gone since."""
     put_into_service = came.facts.state in HELD_BACK and known.facts.state == "in_service"
     conditions: list[Condition] = []
     told: list[Told] = []
     for condition in came.conditions:
         arrived = move_to(condition, came.site_id, came.receipt_ms if put_into_service else None)
         here = known.conditions.get(condition.name)
-        turn = receive(here, arrived, at.now_ms, at.rules)
+        gone_ms = gone_at_ms(gone, condition.name) if gone and here is None else None
+        turn = receive(here, arrived, at.now_ms, at.rules, gone_ms=gone_ms)
         if turn.condition is not None:
             conditions.append(turn.condition)
         told += turn.told

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.classifier.arrivals import Arrivals
+from services.classifier.unwaited import Gone
 
 # A transfer comes within the session of the old owner and 3 s, or something is amiss: alarms wait no longer.
 WAIT_MS = 10_000
@@ -39,6 +40,8 @@ class Move(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """In place of the sources of Emu."""
     passed: tuple[Key, ...] = ()
     """Transfers that were passed on before it could leave: whoever has the EMU then has to wait for them."""
+    gone: tuple[Gone, ...] = ()
+    """What was said to have gone while a transfer was missing that is waited for no longer."""
 
 
 decode_move = msgspec.msgpack.Decoder(Move).decode

@@ -18,9 +18,11 @@ from tests.unit.alarms import (
     changes,
     edge,
     fact,
+    part,
     presence,
     row,
     ruling,
+    snapshot,
     tick,
 )
 from tests.unit.moving import Partitions, X, Y, Z, moved, standing
@@ -206,18 +208,45 @@ def test_a_raise_under_another_name_that_is_newer_than_the_clear_here_stands() -
 
 
 @pytest.mark.parametrize("numbered", [True, False])
-def test_a_clear_that_did_not_wait_for_a_late_transfer_ends_what_it_brings(numbered: bool) -> None:
+@pytest.mark.parametrize("way", ["a clear", "a raise and a clear", "a snapshot", "its scope"])
+def test_what_did_not_wait_for_a_late_transfer_and_says_that_it_has_gone_holds(
+    way: str, numbered: bool
+) -> None:
+    """However long the transfer is away: the clear itself is forgotten after 22.5 minutes."""
     numbers: list[dict[str, Any]] = [{"boot": "b", "seq": n} if numbered else {} for n in range(4)]
     fleet = Partitions()
-    fleet.hear(fact(1, site_id=X), said(1, **numbers[1]))
+    first, other = said(1, code="rack.a", **numbers[1]), said(2, code="rackety")
+    fleet.hear(fact(1, site_id=X), first, other)
     own, old = moved(2, Y, X, receipt_ms=NOON_MS + 10)
     fleet.hear(own)
     fleet.wait(1, NOON_MS + HOUR_MS)
     fleet.wait(1, NOON_MS + HOUR_MS + WAIT_MS)
-    if not numbered:  # of what nothing is known a clear without a number is not kept
-        fleet.hear(said(20, Y))
-    fleet.hear(said(21, Y, raised=False, **numbers[2]))
+    if way == "a raise and a clear":
+        fleet.hear(said(20, Y, code="rack.a"))
+    if "clear" in way:
+        fleet.hear(said(21, Y, code="rack.a", raised=False, **numbers[2]))
+    else:
+        parts = part("rack" if way == "its scope" else None, *([] if "its" in way else ["rackety"]))
+        fleet.hear(snapshot(21, parts, site_id=Y, receipt_ms=NOON_MS + 21, **numbers[2]))
+    fleet.wait(1, NOON_MS + 2 * HOUR_MS)
+    fleet.restart(1)
     fleet.hear(old)
+    assert standing(fleet.last().values()) == {(Y, "rackety")}
+    assert {one.state for one in of(fleet.published, "rack.a") if one.site_id == Y} >= {"cleared"}
+
+
+def test_a_past_clear_and_one_of_something_else_end_nothing_that_a_late_transfer_brings() -> None:
+    fleet = Partitions()
+    fleet.hear(fact(1, site_id=X), said(1, code="a"))
+    own, old = moved(2, Y, X, receipt_ms=NOON_MS + 10)
+    fleet.hear(own)
+    fleet.wait(1, NOON_MS + HOUR_MS)
+    fleet.wait(1, NOON_MS + HOUR_MS + WAIT_MS)
+    fleet.hear(said(20, Y, code="a", raised=False, at_ms=LONG_AGO_MS))
+    fleet.hear(said(21, Y, code="a.b", raised=False), said(22, Y, component="bms", raised=False))
+    fleet.hear(old)
+    assert standing(fleet.last().values()) == {(Y, "a")}
+    fleet.hear(said(23, Y, code="a", raised=False))
     assert standing(fleet.last().values()) == set()
 
 

@@ -9,7 +9,7 @@ from services.classifier.state import Emu, Meta, decode_emu, decode_meta, encode
 from services.classifier.whereabouts import Here
 from shared.documents.fault import Fault
 from shared.documents.internal import Edge, Presence, Snapshot, Tick
-from shared.times import from_rfc3339
+from shared.times import HOUR_MS, from_rfc3339, to_rfc3339
 from tests.unit.alarms import (
     HOLDS_MS,
     NOON_MS,
@@ -483,6 +483,16 @@ def test_lost_heartbeats_are_no_silence() -> None:
     desk.hear(*woven(beats(0, 60), ticks(0, 80)))
     desk.lose_input()
     assert desk.hear(*ticks(85, 170)) == []
+
+
+def test_the_silence_of_a_retired_emu_is_recorded_and_released_with_it() -> None:
+    desk = Desk()
+    quiet = woven(beats(0, 60), ticks(0, 400))
+    (silent,) = of_offline(desk.hear(fact(1, state="retired"), *quiet))
+    assert (silent.change, silent.emu_state, silent.hazard) == ("opened", "retired", False)
+    back_ms = NOON_MS + 2 * HOUR_MS
+    (released,) = of_offline(desk.hear(fact(2, receipt_ms=back_ms)))
+    assert (released.change, released.clocks_from) == ("released", to_rfc3339(back_ms))
 
 
 # ---- The changelog of an older version
