@@ -47,6 +47,10 @@ class Watch:
         """Something may come then."""
         self._look_at_s = min(self._look_at_s, at_ms / 1000 - self._ahead_s)
 
+    def look_in(self, seconds: float, at_s: float) -> None:
+        """There is something to look for then."""
+        self._look_at_s = min(self._look_at_s, at_s + seconds)
+
     def rest(self, seconds: float, at_s: float) -> None:
         """Nothing is to be looked for meanwhile."""
         self._look_at_s = at_s + seconds
@@ -59,8 +63,7 @@ class Watch:
 class CatchUp:
     """Bounds how fast the shards of an instance publish what came due while they had no owner.
 
-    What comes due under an owner waits behind it in its shard, and is not counted. Shards take turns: who has
-    had one asks again later.
+    What comes due under an owner is not counted. Shards take turns: who has had one asks again later.
     """
 
     def __init__(self, per_s: int) -> None:

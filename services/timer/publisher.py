@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 from aiokafka import TopicPartition
 
-from services.timer.firing import Firing, fire, is_recovered, lateness_ms, make_deadline
+from services.timer.firing import Firing, fire, lateness_ms, make_deadline
 from services.timer.metrics import (
     FIRED,
     FOLDED,
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 # How many cases are published in one transaction.
 CLAIM_LIMIT = 1_024
 
-_Firings = Sequence[tuple[str, Plan, Firing]]
+_Firings = list[tuple[str, Plan, Firing]]
 
 
 class Publisher:
@@ -50,7 +50,6 @@ class Publisher:
         self._watch = Watch(tick_ms)
         self._tick_s = tick_ms / 1000
         self._catch_up = catch_up
-        self._catching_up = False
         self._owned_from_ms = owned_from_ms
         # The first look only looks: whether the clocks agree, and what there is to catch up with.
         self._trusted: bool | None = None
@@ -67,22 +66,18 @@ class Publisher:
     async def publish(self) -> int | None:
         """Publish one batch of what is due, if it may; clocks standing then, None: as before.
 
+        What came due under this owner goes first, what it has to catch up with has the room that is left.
         Kafka has all of it before more is claimed: where Kafka is slow, the rest waits in Redis.
         """
         now_s = asyncio.get_running_loop().time
-        reserved = CLAIM_LIMIT if self._catching_up else 0
-        if reserved and (wait_s := self._catch_up.wait_s(now_s())):
-            self._watch.rest(wait_s, now_s())
-            return None
-        self._catch_up.spend(reserved, now_s())
         claimed = await self._claim()
         claimed_s = now_s()
-        firings = [(case_id, plan, fire(plan, claimed.now_ms)) for case_id, plan in claimed.cases]
-        deadlines = self._deadlines(firings, claimed.now_ms)
-        recovered = sum(deadline.recovered for deadline in deadlines)
-        self._catch_up.spend(recovered - reserved, claimed_s)
+        firings = _fire(claimed, claimed.now_ms)
+        if self._is_behind(claimed):
+            firings += await self._claim_older(CLAIM_LIMIT - len(firings), claimed.now_ms)
         if not firings:
             return None
+        deadlines = self._deadlines(firings, claimed.now_ms)
         with in_flight(len(firings)):
             ends = await self._producer.commit(self._outgoing(deadlines))
             published_ms = claimed.now_ms + round((now_s() - claimed_s) * 1000)
@@ -90,27 +85,54 @@ class Publisher:
                 [(case_id, firing.identities) for case_id, _, firing in firings],
                 ends.get(self._output),
             )
-        RECOVERED.inc(recovered)
+        RECOVERED.inc(sum(deadline.recovered for deadline in deadlines))
         self._count(firings, published_ms)
         return standing
 
     async def _claim(self) -> Claimed:
-        """What is due; nothing while the clocks of Redis and of the host are too far apart."""
+        """What came due under this owner; nothing while Redis' clock and the host's are too far apart."""
         asked_ms = now_ms()
-        claimed = await self._store.claim(CLAIM_LIMIT if self._trusted else 0)
+        claimed = await self._store.claim(
+            CLAIM_LIMIT if self._trusted else 0, from_ms=self._owned_from_ms
+        )
         skew = skew_ms(asked_ms, now_ms(), claimed.now_ms)
         at_s = asyncio.get_running_loop().time()
         self._watch.looked(claimed.now_ms, claimed.next_ms, at_s)
         tell_skew(self._output.partition, skew)
-        tell_first_due(self._output.partition, claimed.next_ms)
-        self._catching_up = claimed.next_ms is not None and is_recovered(
-            claimed.next_ms, fired_ms=claimed.now_ms, owned_from_ms=self._owned_from_ms
-        )
+        tell_first_due(self._output.partition, claimed.first_ms)
         self._judge_clock(skew)
         if self._trusted:
             return claimed
         self._watch.rest(self._tick_s, at_s)
         return claimed._replace(cases=[])
+
+    def _is_behind(self, claimed: Claimed) -> bool:
+        """Whether something may wait that came due before this owner."""
+        first_ms = claimed.first_ms
+        if first_ms is None or first_ms >= self._owned_from_ms or not self._trusted:
+            return False
+        if first_ms > claimed.now_ms:  # Redis' clock has gone back
+            self._watch.expect(first_ms)
+            return False
+        return True
+
+    async def _claim_older(self, limit: int, now_ms: int) -> _Firings:
+        """At most so many of what came due before this owner, no faster than all shards together may."""
+        now_s = asyncio.get_running_loop().time
+        wait_s = self._catch_up.wait_s(now_s())
+        firings: _Firings = []
+        if limit and not wait_s:
+            self._catch_up.spend(limit, now_s())
+            deadlines = 0
+            try:
+                claimed = await self._store.claim(limit, to_ms=self._owned_from_ms)
+                firings = _fire(claimed, now_ms)
+                deadlines = sum(len(firing.publish) for _, _, firing in firings)
+            finally:
+                self._catch_up.spend(deadlines - limit, now_s())
+            wait_s = self._catch_up.wait_s(now_s())
+        self._watch.look_in(wait_s, now_s())
+        return firings
 
     def _judge_clock(self, skew: int) -> None:
         before, self._trusted = self._trusted, is_trusted(skew)
@@ -154,3 +176,7 @@ class Publisher:
                     plan, moment, published_ms=published_ms, owned_from_ms=self._owned_from_ms
                 )
                 LATENESS_SECONDS.observe(late_ms / 1000)
+
+
+def _fire(claimed: Claimed, now_ms: int) -> _Firings:
+    return [(case_id, plan, fire(plan, now_ms)) for case_id, plan in claimed.cases]

@@ -35,8 +35,10 @@ class Claimed(NamedTuple):
     """What is due in a shard."""
 
     now_ms: int
+    first_ms: int | None
+    """Before this time nothing comes. None: nothing is to come."""
     next_ms: int | None
-    """Before this time nothing comes; it has come itself where something is due. None: nothing is to come."""
+    """The same of the range that was asked for; it has come itself where something of that is due."""
     cases: list[tuple[str, Plan]]
 
 
@@ -62,9 +64,17 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, limit: int, *, now_ms: int | None = None) -> Claimed:
-        """At most `limit` cases of which a moment has come, the earliest first; never one that has not.
+    async def claim(
+        self,
+        limit: int,
+        *,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        now_ms: int | None = None,
+    ) -> Claimed:
+        """At most `limit` cases whose next moment has come, the earliest first; never one that has not.
 
+        Only those whose moment lies at `from_ms` or later, and before `to_ms`. None: no bound.
         They are due until acknowledged, so a claim may be repeated, by whoever owns the shard then: nothing
         else recovers what a former owner has claimed. `now_ms` is for tests.
         """

@@ -111,29 +111,36 @@ class WheelStore:
                 plans[case_id] = follow(before.plan, revision, plan)
         return await self._write(stored, plans, next_case=next_case)
 
-    async def claim(self, limit: int, *, now_ms: int | None = None) -> Claimed:
-        self._claimed.clear()
+    async def claim(
+        self,
+        limit: int,
+        *,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        now_ms: int | None = None,
+    ) -> Claimed:
         self._building = False
         cases: dict[str, Plan] = {}
         while True:
             page = min(limit - len(cases), CLAIM_LIMIT)
-            now, next_ms, *found = await _CLAIM.run(
+            now, first_ms, next_ms, *found = await _CLAIM.run(
                 self._redis,
                 self._keys,
                 *self._hold(),
                 len(cases),
                 page,
                 CLAIM_LIMIT,
-                "" if now_ms is None else now_ms,
+                _or_none(from_ms),
+                _or_none(to_ms),
+                _or_none(now_ms),
             )
             before = len(cases)
             for case_id, entry in _pairs(found):
                 plan = unpack(entry, self._places, self._names)
-                # A case may come twice where a window that was opened meanwhile has put others before it.
                 cases[case_id] = plan
                 self._claimed[case_id] = _Stored(plan, len(entry))
             if len(cases) - before < page or len(cases) == limit:
-                return Claimed(now, next_ms, list(cases.items()))
+                return Claimed(now, first_ms, next_ms, list(cases.items()))
 
     async def acknowledge(self, fired: Sequence[Fired], next_deadline: int | None = None) -> int:
         stored = await self._read({case_id for case_id, _ in fired})

@@ -14,7 +14,7 @@ from services.timer import wheel
 from services.timer.plan import Moment, Plan
 from services.timer.records import Change
 from services.timer.redis_server import RedisServer
-from services.timer.store import StoreError
+from services.timer.store import Store, StoreError
 from services.timer.wheel import WheelStore
 from shared.errors import ConfigError, OwnershipError
 from tests.integration.timer_model import MakeStore, PeekedStore, ShardMachine, connect
@@ -147,6 +147,48 @@ async def test_due_means_at_or_before_the_time_of_redis(shard: Shard) -> None:
     next_ms = (await store.claim(10)).next_ms
     assert next_ms is not None
     assert now_ms < next_ms <= now_ms + 60_000
+
+
+async def claim_all(store: Store, limit: int, now_ms: int) -> list[int]:
+    """When they were due, in the order in which they are claimed."""
+    found: list[int] = []
+    while True:
+        claimed = await store.claim(limit, now_ms=now_ms)
+        for case_id, plan in claimed.cases:
+            found.append(plan.moments[0].at_ms)
+            await store.acknowledge([(case_id, [plan.moments[0].identity])])
+        if claimed.next_ms is None:
+            return found
+
+
+async def test_the_oldest_come_first_also_of_a_window_that_is_opened_in_parts(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheel, "CLAIM_LIMIT", 3)
+    store = shard(0)
+    await store.take_over()
+    due_ms = [number * 7 % 40 for number in range(40)]
+    await store.apply([Change(f"c{at_ms}", 1, plan_due(at_ms)) for at_ms in due_ms], 1)
+    assert await claim_all(store, 5, WINDOW_MS) == sorted(due_ms)
+
+
+async def test_a_range_is_claimed_without_what_is_older(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while most of that is still in windows which are not opened."""
+    monkeypatch.setattr(wheel, "CLAIM_LIMIT", 3)
+    store = shard(0)
+    await store.take_over()
+    owned_ms = 20 * WINDOW_MS + 5
+    older = [Change(f"o{at_ms}", 1, plan_due(at_ms)) for at_ms in range(1, owned_ms, WINDOW_MS)]
+    newer = [Change("n1", 1, plan_due(owned_ms)), Change("n2", 1, plan_due(owned_ms + 9))]
+    await store.apply([*older, *newer], 1)
+    claimed = await store.claim(5, from_ms=owned_ms, now_ms=owned_ms + 8)
+    assert [case_id for case_id, _ in claimed.cases] == ["n1"]
+    assert claimed.first_ms is not None
+    assert claimed.first_ms <= 1
+    claimed = await store.claim(5, to_ms=owned_ms, now_ms=owned_ms + 8)
+    assert [case_id for case_id, _ in claimed.cases][:3] == [change.case_id for change in older[:3]]
 
 
 async def test_a_time_of_the_far_future_is_kept_exactly(shard: Shard) -> None:

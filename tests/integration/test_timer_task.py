@@ -16,7 +16,7 @@ from services.timer.main import TimerService, build
 from services.timer.pace import CatchUp
 from services.timer.records import Change, read_change
 from services.timer.redis_server import RedisServer
-from services.timer.store import Claimed, Fired, Store
+from services.timer.store import Claimed, Fired, Store, StoreError
 from services.timer.task import ShardTask
 from services.timer.wheel import WheelStore
 from shared.documents.case import Case, Clock, Warn, encode_case
@@ -89,7 +89,7 @@ class Shard:
         self,
         wrap: Callable[[Store], Store] = lambda store: store,
         *,
-        catch_up_per_s: int = 10_000,
+        catch_up: CatchUp | None = None,
     ) -> ShardTask:
         return ShardTask(
             self.kafka,
@@ -98,7 +98,7 @@ class Shard:
             partition=HOME,
             partitions=PARTITIONS,
             tick_ms=500,
-            catch_up=CatchUp(catch_up_per_s),
+            catch_up=catch_up or CatchUp(10_000),
         )
 
     @asynccontextmanager
@@ -206,7 +206,7 @@ async def test_the_oldest_are_caught_up_with_first_and_no_faster_than_set(
     due_ms = [start_ms + number * 7 % 40 for number in range(40)]
     await shard.write(*((f"c{due}", make_case(f"c{due}", step=(due, due))) for due in due_ms))
     ownership = ProvenOwnership(shard.topics.cases)
-    running = asyncio.create_task(shard.task(catch_up_per_s=20).run(ownership))
+    running = asyncio.create_task(shard.task(catch_up=CatchUp(20)).run(ownership))
     found = await shard.read(shard.topics.deadlines, 40)
     ownership.end()
     await running
@@ -216,6 +216,53 @@ async def test_the_oldest_are_caught_up_with_first_and_no_faster_than_set(
     )
     assert all(deadline.recovered for deadline in deadlines)
     assert found[-1].timestamp - found[0].timestamp >= (40 - 10) / 20 * 1000 * 0.9
+
+
+async def test_a_claim_that_fails_takes_nothing_from_what_the_other_shards_may(
+    shard: Shard,
+) -> None:
+    catch_up = CatchUp(1)
+    past_ms = now_ms() - 60_000
+    await shard.write(("c1", make_case("c1", step=(past_ms, past_ms))))
+
+    def failing(store: Store) -> Store:
+        claim = store.claim
+
+        async def claim_live_ones(
+            limit: int, *, to_ms: int | None = None, **bounds: Any
+        ) -> Claimed:
+            if to_ms is not None:
+                raise StoreError("Redis has gone")
+            return await claim(limit, **bounds)
+
+        store.claim = claim_live_ones
+        return store
+
+    with pytest.raises(StoreError):
+        await shard.task(failing, catch_up=catch_up).run(ProvenOwnership(shard.topics.cases))
+    assert catch_up.wait_s(asyncio.get_running_loop().time()) == pytest.approx(0, abs=0.01)
+
+
+async def test_what_comes_due_meanwhile_does_not_wait_behind_what_is_caught_up_with(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CLAIM_LIMIT", 10)
+    past_ms = now_ms() - 3_600_000
+    older = [(f"c{n}", make_case(f"c{n}", step=(past_ms + n, past_ms + n))) for n in range(60)]
+    await shard.write(*older)
+    ownership = ProvenOwnership(shard.topics.cases)
+    running = asyncio.create_task(shard.task(catch_up=CatchUp(20)).run(ownership))
+    await shard.deadlines(1)
+    due_ms = now_ms() + 300
+    await shard.write(("live", make_case("live", step=(due_ms, due_ms))))
+    deadlines = await shard.deadlines(61)
+    ownership.end()
+    await running
+    place = [deadline.case_id for deadline in deadlines].index("live")
+    assert deadlines[place].late_ms < 300
+    assert place <= 40, "the others have waited for the rate meanwhile"
+    del deadlines[place]
+    assert [deadline.case_id for deadline in deadlines] == [case_id for case_id, _ in older]
 
 
 @pytest.mark.parametrize("ahead_ms", [60_000, -60_000])
@@ -228,8 +275,8 @@ async def test_nothing_fires_while_the_clocks_are_too_far_apart(
     def skewed(store: Store) -> Store:
         claim = store.claim
 
-        async def claim_elsewhen(limit: int, *, now_ms: int | None = None) -> Claimed:
-            claimed = await claim(limit, now_ms=now_ms)
+        async def claim_elsewhen(limit: int, **bounds: Any) -> Claimed:
+            claimed = await claim(limit, **bounds)
             return claimed._replace(now_ms=claimed.now_ms + apart_ms[0])
 
         store.claim = claim_elsewhen

@@ -246,24 +246,47 @@ class ShardMachine(RuleBasedStateMachine):
             if what in ("tombstone", "closed"):  # such a case is done: another one comes
                 self.lives[case] += 1
 
-    @rule(step_ms=st.sampled_from(STEPS_MS), limit=st.integers(1, 4), dies=st.booleans())
-    def owner_fires(self, step_ms: int, limit: int, *, dies: bool) -> None:
-        """Claims, publishes, acknowledges, until nothing is due; or dies before it has acknowledged."""
+    @rule(
+        step_ms=st.sampled_from(STEPS_MS),
+        limit=st.integers(1, 4),
+        owned_for_ms=st.none() | st.sampled_from(STEPS_MS),
+        dies=st.booleans(),
+    )
+    def owner_fires(
+        self, step_ms: int, limit: int, owned_for_ms: int | None, *, dies: bool
+    ) -> None:
+        """Claims, publishes, acknowledges, until nothing is due; or dies before it has acknowledged.
+
+        First what came due since it owns the shard, then what is older; None: all at once.
+        """
         self.now_ms += step_ms
-        while self._fire_some(limit, dies=dies):
-            if dies:
-                self.new_owner()
-                dies = False
+        since_ms = None if owned_for_ms is None else self.now_ms - owned_for_ms
+        for bounds in [(since_ms, None), (None, since_ms)]:
+            while self._fire_some(limit, *bounds, dies=dies):
+                if dies:
+                    self.new_owner()
+                    dies = False
         assert all(first > self.now_ms for first in self.oracle.firsts().values())
 
-    def _fire_some(self, limit: int, *, dies: bool) -> bool:
-        """One turn; False: nothing is due before some time to come."""
-        claimed = self.run(self.store.claim(limit, now_ms=self.now_ms))
+    def _fire_some(self, limit: int, from_ms: int | None, to_ms: int | None, *, dies: bool) -> bool:
+        """One turn; False: nothing of that range is due before some time to come."""
+        claimed = self.run(
+            self.store.claim(limit, from_ms=from_ms, to_ms=to_ms, now_ms=self.now_ms)
+        )
         firsts = self.oracle.firsts()
-        assert (claimed.next_ms is None) == (not firsts)
-        if claimed.next_ms is not None:
-            assert claimed.next_ms <= max(self.now_ms, min(firsts.values()))
+        wanted = sorted(
+            first_ms
+            for first_ms in firsts.values()
+            if (from_ms is None or first_ms >= from_ms) and (to_ms is None or first_ms < to_ms)
+        )
+        assert (claimed.first_ms is None) == (not firsts)
+        if claimed.first_ms is not None:
+            assert claimed.first_ms <= min(firsts.values())
+        if wanted:
+            assert claimed.next_ms is not None
+            assert claimed.next_ms <= max(self.now_ms, wanted[0])
         assert len(claimed.cases) <= limit
+        assert [firsts[case_id] for case_id, _ in claimed.cases] == wanted[: len(claimed.cases)]
         fired: list[tuple[str, tuple[Identity, ...]]] = []
         for case_id, plan in claimed.cases:
             case = self.oracle.cases[case_id]

@@ -92,13 +92,21 @@ class SortedSetStore:
         self._next_case = next_case
         return standing
 
-    async def claim(self, limit: int, *, now_ms: int | None = None) -> Claimed:
-        now, first_due_ms, *found = await _CLAIM.run(
-            self._redis, self._keys, *self._hold(), limit, "" if now_ms is None else now_ms
+    async def claim(
+        self,
+        limit: int,
+        *,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        now_ms: int | None = None,
+    ) -> Claimed:
+        bounds = (_or_none(bound) for bound in (from_ms, to_ms, now_ms))
+        now, first_ms, next_ms, *found = await _CLAIM.run(
+            self._redis, self._keys, *self._hold(), limit, *bounds
         )
         case_ids = (cast(bytes, case_id).decode() for case_id in found[0::2])
         plans = (_unpack(plan) for plan in found[1::2])
-        return Claimed(now, first_due_ms, list(zip(case_ids, plans, strict=True)))
+        return Claimed(now, first_ms, next_ms, list(zip(case_ids, plans, strict=True)))
 
     async def acknowledge(self, fired: Sequence[Fired], next_deadline: int | None = None) -> int:
         args: list[bytes | str | int] = [*self._hold(), _or_none(next_deadline)]
