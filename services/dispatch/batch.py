@@ -24,6 +24,8 @@ class Event(NamedTuple):
 
     record: Record
     content: Fault | Deadline | RecordError
+    parked_ms: int | None = None
+    """Since when the deadline has waited for its case; None: it has not."""
 
 
 @dataclass
@@ -58,20 +60,19 @@ class Batch:
 
         One on which a rule of ours fails goes to the dead letters; the partition does not stop for it.
         """
-        for record, content in sorted(
-            events, key=lambda event: isinstance(event.content, Deadline)
-        ):
-            if isinstance(content, RecordError):
-                self._refuse(record, content, now_ms)
-            elif (error := self._apply(record, content, now_ms)) is not None:
-                self._refuse(record, error, now_ms)
+        for event in sorted(events, key=lambda event: isinstance(event.content, Deadline)):
+            if (error := self._apply(event, now_ms)) is not None:
+                self._refuse(event.record, error, now_ms)
 
-    def _apply(self, record: Record, content: Fault | Deadline, now_ms: int) -> RecordError | None:
+    def _apply(self, event: Event, now_ms: int) -> RecordError | None:
+        record, content, parked_ms = event
         try:
+            if isinstance(content, RecordError):
+                return content
             if isinstance(content, Fault):
                 self._judge_fault(content, record.timestamp, now_ms)
             else:
-                self._judge_deadline(content, record, now_ms)
+                self._judge_deadline(content, record, parked_ms, now_ms)
         except Exception as cause:  # noqa: BLE001 - told by the caller, with its traceback
             error = RecordError(RULE_FAILED, f"a rule failed on it: {cause!r}")
             error.__cause__ = cause
@@ -144,7 +145,9 @@ class Batch:
         self.seen.add((deadline_id, version))
         self.changes.seen.append(SeenRow(deadline_id, version))
 
-    def _judge_deadline(self, deadline: Deadline, record: Record, now_ms: int) -> None:
+    def _judge_deadline(
+        self, deadline: Deadline, record: Record, parked_ms: int | None, now_ms: int
+    ) -> None:
         key = (deadline.deadline_id, deadline.version)
         if key in self.seen:
             self.outcomes["repeated"] += 1
@@ -152,7 +155,7 @@ class Batch:
         case = self.cases.get(deadline.case_id)
         decision = judge_deadline(case, deadline, self.rules, now_ms)
         if case is None:
-            self.changes.park(record, deadline.case_id, now_ms)
+            self.changes.park(deadline, record, now_ms if parked_ms is None else parked_ms)
         elif decision.outcome in {"acted", "noted"}:
             fault = self.faults[case.fault_ids[0]].fault
             self._carry_out(case.case_id, decision, fault, record.timestamp, now_ms)

@@ -10,6 +10,7 @@ from services.dispatch.decision import Decision, Page
 from services.dispatch.pages import message_id_of, render_page
 from shared.documents.case import Case, encode_case
 from shared.documents.dead_letter import DeadLetter
+from shared.documents.deadline import Deadline
 from shared.documents.fault import Fault, encode_fault
 from shared.kafka.partition import partition_of
 from shared.kafka.reader import Record
@@ -74,9 +75,11 @@ class SeenRow(NamedTuple):
 
 
 class ParkedRow(NamedTuple):
+    deadline_id: str
+    version: int
+    case_id: str
     partition: int
     offset: int
-    case_id: str
     key: bytes | None
     value: bytes
     published_ms: int
@@ -160,17 +163,19 @@ class Changes:
         place = self.partition if partition is None else partition
         self.outbox.append(OutboxRow(place, topic, key, value, headers_doc, now_ms))
 
-    def park(self, record: Record, case_id: str, now_ms: int) -> None:
-        """The deadline in `record` waits until its case is written."""
+    def park(self, deadline: Deadline, record: Record, parked_ms: int) -> None:
+        """The deadline in `record` waits, since `parked_ms`, until its case is written."""
         self.parked.append(
             ParkedRow(
+                deadline_id=deadline.deadline_id,
+                version=deadline.version,
+                case_id=deadline.case_id,
                 partition=record.partition,
                 offset=record.offset,
-                case_id=case_id,
                 key=record.key,
                 value=record.value or b"",
                 published_ms=record.timestamp,
-                parked_ms=now_ms,
+                parked_ms=parked_ms,
             )
         )
 

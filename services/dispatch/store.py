@@ -57,7 +57,8 @@ _UPSERT_FAULTS = upsert_rows(faults, FaultRow._fields)
 _INSERT_PAGES = insert_rows(pages, PageRow._fields).on_conflict_do_nothing()
 _INSERT_LOG = insert_rows(case_log, LogRow._fields)
 _INSERT_SEEN = insert_rows(deadlines_seen, SeenRow._fields).on_conflict_do_nothing()
-_INSERT_PARKED = insert_rows(deadlines_parked, ParkedRow._fields)
+# It comes at least once, and waits since it came first.
+_INSERT_PARKED = insert_rows(deadlines_parked, ParkedRow._fields).on_conflict_do_nothing()
 _INSERT_OUTBOX = insert_rows(outbox, OutboxRow._fields)
 
 
@@ -215,8 +216,8 @@ async def find_seen(
 
 async def take_parked(
     connection: AsyncConnection, topic: str, case_ids: Collection[str]
-) -> list[Record]:
-    """The deadlines that wait for these cases, the oldest first; they wait no longer.
+) -> list[tuple[Record, int]]:
+    """The deadlines that wait for these cases, each with since when, the oldest first; they wait no longer.
 
     A case is opened by the partition in which its deadlines are, so under the lock of the inputs none comes
     in between.
@@ -226,7 +227,10 @@ async def take_parked(
         .where(deadlines_parked.c.case_id == func.any(bindparam("ids", case_ids, ARRAY(Text))))
         .returning(deadlines_parked)
     )
-    return [_as_it_came(topic, row) for row in sorted(rows, key=lambda row: row.offset)]
+    return [
+        (_as_it_came(topic, row), row.parked_ms)
+        for row in sorted(rows, key=lambda row: (row.parked_ms, row.offset))
+    ]
 
 
 def _as_it_came(topic: str, row: Row[Any]) -> Record:

@@ -136,15 +136,18 @@ deadlines_seen = Table(
 deadlines_parked = Table(
     "deadlines_parked",
     metadata,
-    Column("partition", Integer, nullable=False),
-    # Its place in the partition of the deadlines.
-    Column("offset", BigInteger, nullable=False),
+    Column("deadline_id", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
     Column("case_id", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    # Where it came; where the topic is made anew, others come there again.
+    Column("offset", BigInteger, nullable=False),
     Column("key", LargeBinary),
     Column("value", LargeBinary, nullable=False),
     Column("published_ms", BigInteger, nullable=False),
+    # When it came first.
     Column("parked_ms", BigInteger, nullable=False),
-    PrimaryKeyConstraint("partition", "offset"),
+    PrimaryKeyConstraint("deadline_id", "version"),
     Index("deadlines_parked_by_case", "case_id"),
 )
 

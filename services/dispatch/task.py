@@ -234,7 +234,11 @@ class DispatchTask:
         if not opening:
             return []
         deadlines = self._context.topics.deadlines
-        return self._read_all(await store.take_parked(connection, deadlines, opening))
+        return [
+            event._replace(parked_ms=parked_ms)
+            for record, parked_ms in await store.take_parked(connection, deadlines, opening)
+            if (event := self._read(record)) is not None
+        ]
 
     async def _load(self, connection: AsyncConnection, events: Sequence[Event]) -> Batch:
         """The records that the events speak of."""

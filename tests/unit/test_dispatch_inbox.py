@@ -208,7 +208,17 @@ def test_deadline_whose_case_is_not_there_is_parked_as_it_came() -> None:
     made = batch()
     made.judge([event(deadline, b"as it came")], T0 + MINUTE)
     (row,) = made.changes.parked
-    assert row == ParkedRow(OURS, 7, deadline.case_id, b"key", b"as it came", T0, T0 + MINUTE)
+    assert row == ParkedRow(
+        deadline_id=deadline.deadline_id,
+        version=deadline.version,
+        case_id=deadline.case_id,
+        partition=OURS,
+        offset=7,
+        key=b"key",
+        value=b"as it came",
+        published_ms=T0,
+        parked_ms=T0 + MINUTE,
+    )
     assert made.outcomes == Counter(parked=1)
     assert [*made.changes.seen, *made.changes.outbox, *made.changes.log] == []
 
