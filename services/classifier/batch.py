@@ -1,14 +1,8 @@
-"""What some records change of a partition: staged beside its state. No I/O."""
-
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+"""Records judged, and what is due on the way, in the order of the task's time. No I/O."""
 
 from msgspec.structs import replace
 
 from services.classifier.facts import judge_fact
-from services.classifier.fault import make_fault
 from services.classifier.judge import (
     Outcome,
     end_of_backlog,
@@ -18,10 +12,9 @@ from services.classifier.judge import (
     judge_snapshot,
     wake,
 )
-from services.classifier.known import Known, Touched, touch
-from services.classifier.lifetime import MAX_FORGOTTEN, forget_at_hour, silent_emus
+from services.classifier.known import Known, Touched
 from services.classifier.listening import Listening, listen
-from services.classifier.moves import At, judge_moving, settle, stop_waiting
+from services.classifier.moves import At, judge_moving, stop_waiting
 from services.classifier.plain import judge_plainly, wake_plainly
 from services.classifier.presence import (
     OFFLINE,
@@ -31,119 +24,35 @@ from services.classifier.presence import (
     note_life,
     silent_at_ms,
 )
-from services.classifier.raises import ChangedRaises
 from services.classifier.repeats import judge_repeat
-from services.classifier.state import (
-    META_KEY,
-    Condition,
-    ConditionKey,
-    ConditionName,
-    Emu,
-    Facts,
-    closed_key,
-    condition_key,
-    emu_key,
-    encode,
-    facts_key,
-)
-from services.classifier.whereabouts import move_key
-from shared.documents.fault import Fault, FaultChange
+from services.classifier.staged import Staged, WakeFailure
+from services.classifier.state import Condition, ConditionKey, ConditionName, Emu
 from shared.documents.internal import (
     Edge,
     Fact,
-    Forward,
     InternalRecord,
     Presence,
     Ruling,
     Snapshot,
     Tick,
-    Transfer,
     Word,
 )
-
-if TYPE_CHECKING:
-    from services.classifier.partition import Partition
 
 # Many reopen windows may end together, such as those of a site that came back, and a snapshot may open many
 # faults: 5,000 of them are some 0.1 s of the event loop and a transaction of ordinary size.
 MAX_FAULTS = 5_000
-URGENT_GRADES = ("A", "B")
-# These are told late on purpose: nobody waits for them.
-UNHURRIED = ("repeated", "stale", "closed")
 # In place of a condition's name: a wake-up of its EMU. No identifier is empty.
 EMU_WAKE_UP: ConditionName = ("", "")
-# These tell a grade that nobody knew.
-GRADED = ("opened", "reopened", "regraded")
 # Some 20 ms: others of the event loop have their turn.
 MAX_LOOKS = 5_000
 
 
 WakeUp = tuple[int, str, str, str]
 """When, and the key of whom: flat, as there may be one for each condition."""
-ChangelogEntry = tuple[bytes, bytes | None]
-"""Key and value of one record of the changelog; value None: a tombstone."""
 
 
-class WakeFailure(NamedTuple):
-    """A condition on whose wake-up a rule failed."""
-
-    condition: Condition
-    error: Exception
-    became: str
-    """What has become of it, in words."""
-
-
-class Batch:
-    """What some records change: what it touches is taken from the state below, and changed here.
-
-    Wake-ups that a batch sets are kept in the partition's heap at once: if the batch is dropped they are
-    passed over, since no condition says the same.
-    """
-
-    def __init__(self, partition: "Partition", seeds: Mapping[str, Facts]) -> None:
-        self._partition = partition
-        self._rules = partition.rules
-        self.meta = partition.meta
-        self.touched: dict[str, Touched] = {}
-        """EMUs by their id."""
-        self.raises = ChangedRaises(partition.raises)
-        self.listening = partition.listening
-        self.listened = 0
-        self.offline = 0
-        """How many EMUs more tell of their presence, and how many more have gone."""
-        self.faults: list[Fault] = []
-        self.verdicts = defaultdict[str, int](int)
-        self.failures: list[WakeFailure] = []
-        """Wake-ups on which a rule failed."""
-        self.urgent = False
-        """Whether somebody may be paged for one of the faults, or need not be paged any more."""
-        self.too_short = 0
-        self.regraded = Counter[str]()
-        """Revisions whose grade is not the catalogue's, by what gave it."""
-        self.closed: list[tuple[str, int]] = []
-        """Faults that are closed, and the hour in which each has had its time."""
-        self.buried: Sequence[str] = ()
-        """Closed faults that have had it: their documents go."""
-        self.silent: Sequence[str] = ()
-        """EMUs that are forgotten."""
-        self.settled = 0
-        """EMUs of whose moves nothing is expected any more."""
-        self.sent: list[Transfer | Forward] = []
-        """Records for other partitions of the input."""
-        self.released: list[Word | Forward] = []
-        """What was held for a transfer that has come by now."""
-        self.retired = 0
-        """Records of EMUs that are retired."""
-        self._is_changed = False
-        self._is_clear = False
-        """Whether no input was lost, and nobody is silent, by what was heard so far."""
-        for emu_id, facts in seeds.items():
-            self._learn(self._touch(emu_id), facts)
-
-    @property
-    def changes_state(self) -> bool:
-        """Whether anything but the offset and the time has changed that is to be written."""
-        return self._is_changed or self.meta.marking != self._partition.meta.marking
+class Batch(Staged):
+    """Judges records and wakes what is due on the way; what comes of it is staged."""
 
     def judge(self, record: InternalRecord) -> None:
         """One record; `follow_clock` to its receipt must have gone before.
@@ -182,11 +91,6 @@ class Batch:
         known = self._touch(record.emu_id)
         self._take(record.emu_id, known, judge_moving(record, known, self._at, self._judge_plainly))
 
-    def take_released(self) -> list[Word | Forward]:
-        """`released`, to be judged next, in this order."""
-        released, self.released = self.released, []
-        return released
-
     def stop_waiting(self, at_ms: int) -> None:
         """All input up to this moment is taken: who has waited too long for a transfer waits no longer."""
         for emu_id in self._partition.moves.waiting_too_long(at_ms):
@@ -205,49 +109,6 @@ class Batch:
                 return False
             self._is_clear = True
         return self._wake_until(now_ms)
-
-    def end(self, offset: int) -> None:
-        """All input before `offset` is judged, and nothing comes any more: forget what has had its time."""
-        self.meta = replace(self.meta, offset=offset)
-        self.buried = self._partition.closed.due(self.meta.now_ms)
-        if self._partition.sweep_at_ms <= self.meta.now_ms:
-            silent = silent_emus(self._partition.known.by_id, self.meta.now_ms)
-            self.silent = tuple(
-                islice((one for one in silent if one not in self.touched), MAX_FORGOTTEN)
-            )
-            over = self._partition.moves.over(self.meta.now_ms)
-            for emu_id in islice((one for one in over if one not in self.touched), MAX_FORGOTTEN):
-                self._settle(self._touch(emu_id))
-                self.settled += 1
-
-    def changelog(self) -> Iterator[ChangelogEntry]:
-        """What has to be written for this batch to be remembered."""
-        self.raises.forget(self.meta.now_ms, self._rules)
-        for emu_id, known in self.touched.items():
-            for name in known.changed:
-                condition = known.conditions.get(name)
-                yield condition_key((emu_id, *name)), condition and encode(condition)
-            if known.is_heard:
-                yield emu_key(emu_id), encode(known.emu)
-            if known.is_learned:
-                yield facts_key(emu_id), encode(known.facts) if known.facts.revision else None
-            if known.is_moved:
-                yield move_key(emu_id), known.move and encode(known.move)
-        for name, raises in self.raises.changes.items():
-            yield name, None if raises is None else encode(raises)
-        for fault_id, hour in self.closed:
-            yield closed_key(fault_id), encode(hour)
-        for fault_id in self.buried:
-            yield closed_key(fault_id), None
-        for emu_id in self.silent:
-            yield emu_key(emu_id), None
-        yield META_KEY, encode(self.meta)
-
-    def _settle(self, known: Touched) -> None:
-        """It is remembered as one that has never moved."""
-        emu = settle(known)
-        known.is_heard, known.is_moved = emu is not known.emu, True
-        known.emu, known.move = emu, None
 
     def _is_repeat(self, known: Touched, edge: Edge) -> bool:
         """Whether it was one, and the short way did for it."""
@@ -414,90 +275,3 @@ class Batch:
     @property
     def _at(self) -> At:
         return At(self._partition.here, self.meta.now_ms, self._rules)
-
-    def _look(self, emu_id: str) -> Known:
-        """What is known of it by now, not to be changed."""
-        return self.touched.get(emu_id) or self._partition.known.of(emu_id)
-
-    def _touch(self, emu_id: str) -> Touched:
-        known = self.touched.get(emu_id)
-        if known is None:
-            known = self.touched[emu_id] = touch(self._partition.known.of(emu_id))
-        return known
-
-    def _take(self, emu_id: str, known: Touched, outcome: Outcome) -> None:
-        """What came of a record of the EMU, or of a wake-up."""
-        if outcome.told or outcome.left:  # first: where this raises, nothing is staged
-            self._tell(known.facts, outcome)
-        if outcome.move is not None:
-            self._take_move(known, outcome)
-        if outcome.facts is not None:
-            self._learn(known, outcome.facts)
-        if outcome.emu is not None:
-            self._keep(emu_id, known, outcome.emu, quiet=outcome.quiet)
-        self.verdicts[outcome.verdict] += 1
-        self.too_short += outcome.too_short
-        for condition in outcome.conditions:
-            self._is_changed = True
-            before, at_ms = known.put(condition), condition.wake_at_ms
-            if at_ms is not None and (before is None or before.wake_at_ms != at_ms):
-                self._partition.wake_at(at_ms, condition)
-
-    def _remove(self, known: Touched, name: ConditionName) -> None:
-        self._is_changed = True
-        known.remove(name)
-
-    def _learn(self, known: Touched, facts: Facts) -> None:
-        known.facts = facts
-        known.is_learned = self._is_changed = True
-
-    def _keep(self, emu_id: str, known: Touched, emu: Emu, *, quiet: bool) -> None:
-        """What is known of the EMU now, and when it is to be looked at if it says no more."""
-        link, known.emu = known.emu.link, emu
-        if emu.link is not link:
-            was_gone, is_gone = (one is not None and one.gone for one in (link, emu.link))
-            self.listened += (emu.link is not None) - (link is not None)
-            self.offline += is_gone - was_gone
-            if (at_ms := silent_at_ms(emu, 0, self._rules)) is not None:
-                self._partition.silences.put(emu_id, at_ms)
-                self._is_clear = False
-        if emu.backlog is not None:
-            self._partition.wake_emu_at(emu_id, emu.backlog.ends_at_ms)
-        if not quiet:
-            known.is_heard = self._is_changed = True
-
-    def _take_move(self, known: Touched, outcome: Outcome) -> None:
-        known.move = outcome.move
-        known.is_moved = self._is_changed = True
-        for name in outcome.gone:
-            known.remove(name)
-        self.sent += outcome.sent
-        self.released += outcome.released
-        self.urgent = self.urgent or bool(outcome.sent)
-
-    def _tell(self, before: Facts, outcome: Outcome) -> None:
-        catalogue = self._rules.catalogue
-        facts = outcome.facts or before
-        faults = [make_fault(*told, facts, catalogue) for told in outcome.told]
-        if outcome.left:
-            faults = [make_fault(*left, before, catalogue) for left in outcome.left] + faults
-        self.faults += faults
-        for fault in faults:
-            if fault.grade in URGENT_GRADES and fault.change not in UNHURRIED:
-                self.urgent = True
-            if fault.state == "closed":
-                self.closed.append((fault.fault_id, forget_at_hour(self.meta.now_ms)))
-        for change, condition in (*outcome.left, *outcome.told):
-            if change == "closed" or condition.marks is not None:
-                self._note(change, condition)
-
-    def _note(self, change: FaultChange, condition: Condition) -> None:
-        """What is remembered, and counted, of a revision beside its condition."""
-        if change == "closed":
-            self.raises.keep(condition, self.meta.now_ms, self._rules)
-        elif change in GRADED and condition.marks is not None and condition.marks.regrade:
-            self.regraded[condition.marks.regrade.by] += 1
-
-    def _move_time(self, now_ms: int) -> None:
-        if now_ms > self.meta.now_ms:
-            self.meta = replace(self.meta, now_ms=now_ms)
