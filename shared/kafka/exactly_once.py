@@ -30,6 +30,8 @@ MAX_COMMITS = 16
 SLOT_TIMEOUT_S = 1.0
 # A batch on which the judging takes this long is full: others of the event loop have their turn.
 MAX_JUDGING_S = 0.1
+# Metrics are asked for much less often, and to tell them costs as much as to judge a record.
+TELL_INTERVAL_S = 0.5
 # Records between two looks at the clock: those that are slow to judge take up to 20 ms each.
 AT_A_TIME = 10
 
@@ -178,6 +180,7 @@ class ExactlyOnceTask:
         self._seed = seed
         self._unread: list[Record] = []
         self._oldest_ms: int | None = None
+        self._tell_at_s = 0.0
 
     async def run(self, ownership: Ownership) -> None:
         """See shared.kafka.group.PartitionTask."""
@@ -311,10 +314,13 @@ class ExactlyOnceTask:
         gathering.batch.apply()
 
     def _tell(self, ownership: Ownership) -> None:
-        """Each time: a former task of this partition, ending late, may have withdrawn it."""
-        partition = ownership.topic_partition
+        """Again and again: a former task of this partition, ending late, may have withdrawn it."""
         ownership.ready = self._state.ready
         ownership.processed = self._state.offset
+        if time.monotonic() < self._tell_at_s:
+            return
+        self._tell_at_s = time.monotonic() + TELL_INTERVAL_S
+        partition = ownership.topic_partition
         self._state.tell()
         oldest = OLDEST_UNJUDGED_SECONDS.labels(partition.topic, str(partition.partition))
         oldest.set_function(self._oldest_s)

@@ -1,5 +1,6 @@
 """A reader of chosen partitions from chosen offsets, in no consumer group."""
 
+import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,8 @@ START_TIMEOUT_S = 20
 MAX_SILENCE_MS = 10_000
 ANSWER_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 3
+# Nobody asks for the lag more often, and to work it out costs as much as to read a record.
+TELL_INTERVAL_S = 0.5
 
 
 class Reader:
@@ -53,6 +56,9 @@ class Reader:
         nothing."""
         self._heard_ms: dict[TopicPartition, int] = {}
         self._heard_before_ms: dict[TopicPartition, int] = {}
+        self._placed: set[TopicPartition] = set()
+        """Partitions that have had a position: from then on they always have one."""
+        self._tell_at_s = 0.0
 
     async def __aenter__(self) -> Self:
         try:
@@ -84,9 +90,12 @@ class Reader:
             return []
         except KafkaError as error:
             raise ReadError(f"reading failed: {error!r}") from error
-        await self._tell_lag(
-            {partition: some[0].timestamp for partition, some in found.items() if some}
-        )
+        self._note_answers()
+        if time.monotonic() >= self._tell_at_s:
+            self._tell_at_s = time.monotonic() + TELL_INTERVAL_S
+            await self._tell_lag(
+                {partition: some[0].timestamp for partition, some in found.items() if some}
+            )
         if not found:
             self._check_silence()
         if len(found) == 1:
@@ -95,10 +104,14 @@ class Reader:
 
     async def position(self, partition: TopicPartition) -> int:
         """The offset of the next record, behind every record read and every transaction marker."""
+        if partition in self._placed:
+            return await self._client.position(partition)
         try:
-            return await within(ANSWER_TIMEOUT_S, self._client.position(partition))
+            position = await within(ANSWER_TIMEOUT_S, self._client.position(partition))
         except (KafkaError, TimeoutError) as error:
             raise ReadError(f"the position cannot be read: {error!r}") from error
+        self._placed.add(partition)
+        return position
 
     def read_to_end_ms(self, partition: TopicPartition, position: int) -> int | None:
         """A moment at which nothing was in the log behind `position`; None: there is more to read.
@@ -165,18 +178,24 @@ class Reader:
         if silent_ms > MAX_SILENCE_MS:
             raise ReadError(f"Kafka has not answered for {silent_ms / 1000:.0f} s")
 
+    def _note_answers(self) -> None:
+        """When the broker last answered, and when before that."""
+        for partition in self._offsets:
+            heard_ms = self._client.last_poll_timestamp(partition)
+            if heard_ms is None or heard_ms == self._heard_ms.get(partition):
+                continue
+            if partition in self._heard_ms:
+                self._heard_before_ms[partition] = self._heard_ms[partition]
+            self._heard_ms[partition] = heard_ms
+
     async def _tell_lag(self, oldest_ms: Mapping[TopicPartition, int]) -> None:
         for partition in self._offsets:
             labels = (partition.topic, str(partition.partition))
             highwater = self._client.highwater(partition)
             lag = 0 if highwater is None else highwater - await self.position(partition)
             LAG_RECORDS.labels(*labels).set(max(0, lag))
-            heard_ms = self._client.last_poll_timestamp(partition)
-            if heard_ms is not None and heard_ms != self._heard_ms.get(partition):
-                if partition in self._heard_ms:
-                    self._heard_before_ms[partition] = self._heard_ms[partition]
-                self._heard_ms[partition] = heard_ms
-                LAST_READ_SECONDS.labels(*labels).set(heard_ms / 1000)
+            if partition in self._heard_ms:
+                LAST_READ_SECONDS.labels(*labels).set(self._heard_ms[partition] / 1000)
             age_ms = now_ms() - oldest_ms[partition] if partition in oldest_ms else 0
             LAG_SECONDS.labels(*labels).set(max(0, age_ms) / 1000)
 
