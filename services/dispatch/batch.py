@@ -156,10 +156,11 @@ class Batch:
         decision = judge_deadline(case, deadline, self.rules, now_ms)
         if case is None:
             self.changes.park(deadline, record, now_ms if parked_ms is None else parked_ms)
-        elif decision.outcome in {"acted", "noted"}:
+        else:
             fault = self.faults[case.fault_ids[0]].fault
             self._carry_out(case.case_id, decision, fault, record.timestamp, now_ms)
-            self._remember(*key)
+            if decision.outcome in {"acted", "noted"}:
+                self._remember(*key)
         self.outcomes[decision.outcome] += 1
 
     def _carry_out(

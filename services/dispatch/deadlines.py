@@ -13,11 +13,32 @@ from shared.times import from_rfc3339
 def judge_deadline(case: Case | None, deadline: Deadline, rules: Rules, now_ms: int) -> Decision:
     """Acts only on what the newest case says: the clock runs, and its due time is still this one.
 
-    `case` None: it is not written yet, and the deadline is to be parked until then.
+    `case` None: it is not written yet, and the deadline is to be parked until then. Where the timer has a
+    revision of it that is not here, the case is told anew above that one, whatever the deadline does.
     """
+    if case is None:
+        return Decision(outcome="parked")
+    if deadline.case_revision <= case.revision:
+        return _judge(case, deadline, rules, now_ms)
+    # PostgreSQL has each revision before Kafka does, so it has lost some: it was restored from a copy. Kafka
+    # would keep the lost one for ever, and the timer its clocks, for it ignores what is not above it.
+    above = replace(case, revision=deadline.case_revision)
+    decision = _judge(above, deadline, rules, now_ms)
+    lost = (
+        f"revisions up to {deadline.case_revision} are lost here; it goes on from {case.revision}"
+    )
+    return Decision(
+        decision.case or replace(above, revision=above.revision + 1),
+        decision.page,
+        (Note("restored", detail=lost), *decision.notes),
+        decision.outcome,
+    )
+
+
+def _judge(case: Case, deadline: Deadline, rules: Rules, now_ms: int) -> Decision:
     reason = _moot(case, deadline)
-    if case is None or reason is not None:
-        return Decision(outcome=reason or "parked")
+    if reason is not None:
+        return Decision(outcome=reason)
     if deadline.share != END_SHARE:
         note = Note("warning", detail=f"{deadline.share} of {deadline.clock} is used up")
         return Decision(notes=(note,), outcome="noted")
@@ -41,10 +62,8 @@ def moments_of(case: Case) -> list[tuple[str, int]]:
     ]
 
 
-def _moot(case: Case | None, deadline: Deadline) -> Outcome | None:
+def _moot(case: Case, deadline: Deadline) -> Outcome | None:
     """Why the deadline means nothing any more; None: it does."""
-    if case is None:
-        return "parked"
     clock = case.clocks.get(deadline.clock)
     if clock is None or from_rfc3339(clock.due) != deadline.version:
         return "stale"

@@ -67,6 +67,7 @@ def make_deadline(
         fired_at=to_rfc3339(fired_ms),
         late_ms=late_ms,
         recovered=is_recovered(moment.at_ms, fired_ms=fired_ms, owned_from_ms=owned_from_ms),
+        case_revision=plan.revision,
     )
 
 

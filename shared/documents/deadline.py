@@ -28,6 +28,8 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fired_at: str
     late_ms: int
     recovered: bool = False
+    case_revision: int = 0
+    """The newest revision of the case that the timer had; 0: it did not tell."""
 
 
 encode_deadline = msgspec.json.Encoder().encode

@@ -113,6 +113,29 @@ async def test_parked_deadline_is_told_by_its_id_and_version_not_by_its_place(st
         assert left == [("c1",), (case_id(other),)]
 
 
+async def test_case_whose_newest_revisions_the_database_has_lost_goes_on_above_them(
+    stage: Stage,
+) -> None:
+    """Or the timer would keep the lost one's clocks for ever, and nobody would be paged any more."""
+    fault = fault_now()
+    async with stage.dispatch():
+        await stage.publish(fault)
+        opened = await stage.newest(case_id(fault), "opened")
+        lost = replace(make_deadline(opened, "step"), version=1, case_revision=7)
+        await stage.publish(lost, lost)
+        told = await until(lambda: newest_if(stage, opened.case_id, 8), what="revision 8")
+        assert told == replace(opened, revision=8)
+        await stage.publish(replace(make_deadline(told, "step"), case_revision=8))
+        assert (await stage.newest(opened.case_id, "escalated")).revision == 9
+    noted = [what for (what,) in await stage.rows(LOG, opened.case_id)]
+    assert noted == ["opened", "paged", "restored", "paged"]
+
+
+async def newest_if(stage: Stage, case_id: str, revision: int) -> Case | None:
+    newest = [case for case in await stage.cases() if case.case_id == case_id][-1]
+    return newest if newest.revision >= revision else None
+
+
 async def test_deadlines_that_are_parked_stay_so_when_the_schema_changes(stage: Stage) -> None:
     one, other = (make_deadline(case_of(fault_now(number)), "processing") for number in (1, 2))
     engine = make_engine(parse_url(stage.postgres), "test")

@@ -197,6 +197,36 @@ def test_deadline_of_a_case_that_is_not_written_yet_is_parked() -> None:
     assert judge_deadline(None, deadline, RULES, T0) == Decision(outcome="parked")
 
 
+@pytest.mark.parametrize("ahead", [0, 1, 5])
+@pytest.mark.parametrize("moved_ms", [0, -1, 1])
+@pytest.mark.parametrize(
+    ("clock", "share"), [("step", "1"), ("processing", "0.5"), ("processing", "1")]
+)
+def test_case_is_told_above_the_revision_that_only_the_timer_has(
+    clock: str, share: str, moved_ms: int, ahead: int
+) -> None:
+    """And what the deadline does, it does as ever."""
+    case = opened()
+    deadline = make_deadline(case, clock, share)
+    deadline = replace(deadline, version=deadline.version + moved_ms)
+    as_ever = judge_deadline(case, deadline, RULES, T0)
+    decision = judge_deadline(
+        case, replace(deadline, case_revision=case.revision + ahead), RULES, T0
+    )
+    if not ahead:
+        assert decision == as_ever
+        return
+    (note, *notes) = decision.notes
+    assert (decision.outcome, decision.page, tuple(notes)) == (
+        as_ever.outcome,
+        as_ever.page,
+        as_ever.notes,
+    )
+    assert note.what == "restored"
+    told = replace(as_ever.case or case, revision=case.revision + ahead + 1)
+    assert decision.case == told
+
+
 def test_deadline_of_an_unknown_clock_does_nothing() -> None:
     deadline = make_deadline(opened(), "step")
     other = replace(deadline, clock="update")

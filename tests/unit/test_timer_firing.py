@@ -74,6 +74,7 @@ def test_a_deadline_says_when_it_was_due_and_when_it_fired() -> None:
         fired_at="1970-01-01T00:00:00.520Z",
         late_ms=20,
         recovered=False,
+        case_revision=plan().revision,
     )
 
 
