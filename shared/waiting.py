@@ -60,6 +60,19 @@ async def within(seconds: float, awaitable: Awaitable[T]) -> T:
     return work.result()
 
 
+async def unless_set(event: asyncio.Event, awaitable: Awaitable[T]) -> T | None:
+    """What `awaitable` gives; None where `event` is set first: it is cancelled then, and left alone."""
+    work = asyncio.ensure_future(awaitable)
+    setting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({work, setting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        setting.cancel()
+        if not work.done():
+            _leave_alone(work)
+    return work.result() if work.done() else None
+
+
 async def unless_cancelled_within(awaitable: Awaitable[T]) -> T:
     """What `awaitable` gives; CancelledWithin where it is cancelled although nobody has cancelled us."""
     try:

@@ -122,11 +122,17 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running_cluster() -> AsyncGenerator[Cluster]:
-    """A real cluster on free ports, gone afterwards with its data. As `running_redis`."""
+async def running_cluster(
+    more: Callable[[], Mapping[str, str]] = dict[str, str],
+) -> AsyncGenerator[Cluster]:
+    """A real cluster on free ports, gone afterwards with its data. As `running_redis`.
+
+    `more` gives further settings, for each server anew.
+    """
 
     def settings(_: int) -> dict[str, str]:
         return {
+            **more(),
             "cluster_enabled": "yes",
             "cluster_port": str(take_port()),
             "cluster_node_timeout": str(NODE_TIMEOUT_MS),

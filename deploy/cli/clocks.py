@@ -86,7 +86,7 @@ def list_clocks(
     else:
         typer.echo(f"No such clock stands ({found.looked_at:,} cases looked at).", err=True)
     _warn(not_served(found.not_served))
-    if found.next is not None:
+    if found.more:
         typer.echo("There may be more: use --limit, or a filter.", err=True)
 
 

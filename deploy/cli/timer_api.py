@@ -67,6 +67,19 @@ def ask_timer(url_option: str | None, work: "Callable[[TimerApi], Awaitable[Resu
         raise failure(str(error)) from None
 
 
+class ClocksFound(msgspec.Struct, frozen=True, kw_only=True):
+    """What `clocks list --json` prints."""
+
+    clocks: list[StandingClock]
+    """Those that end first of what was looked at, in order."""
+    looked_at: int
+    """Cases that were looked at."""
+    more: bool
+    """Whether there may be more: not all were looked at, or not all are given."""
+    not_served: list[int]
+    at: str
+
+
 class TimerApi:
     """Each method raises ApiError: no answer, no such thing, or not now."""
 
@@ -74,11 +87,8 @@ class TimerApi:
         self._url = url
         self._session = session
 
-    async def list_clocks(self, wanted: Mapping[str, str], limit: int) -> ClockList:
-        """At most `limit` standing clocks, those that end first of what was looked at first; part by part.
-
-        `wanted` is as in the query. `next` is None where all were looked at and given.
-        """
+    async def list_clocks(self, wanted: Mapping[str, str], limit: int) -> ClocksFound:
+        """At most `limit` standing clocks, looked for part by part; `wanted` is as in the query."""
         clocks: list[StandingClock] = []
         looked_at = 0
         query = {**wanted, "limit": str(min(limit, LONGEST_LIST))}
@@ -90,8 +100,13 @@ class TimerApi:
                 break
             query["after"] = found.next
         clocks.sort(key=lambda clock: (clock.due_at, clock.case_id))
-        more = found.next or ("cut" if len(clocks) > limit else None)
-        return msgspec.structs.replace(found, clocks=clocks[:limit], looked_at=looked_at, next=more)
+        return ClocksFound(
+            clocks=clocks[:limit],
+            looked_at=looked_at,
+            more=found.next is not None or len(clocks) > limit,
+            not_served=found.not_served,
+            at=found.at,
+        )
 
     async def coming(self, wanted: Mapping[str, str]) -> ComingList:
         return await self._ask("GET", "/v1/clocks/coming", ComingList, wanted)

@@ -10,7 +10,12 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ClusterDownError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    RedisClusterException,
+    ResponseError,
+)
 
 Client = Redis | RedisCluster
 
@@ -84,6 +89,18 @@ def check_files(where: Where, files: TlsFiles) -> list[str]:
     return problems
 
 
+class _Cluster(RedisCluster):
+    async def initialize(
+        self,
+        additional_startup_nodes_info: list[tuple[str, int]] | None = None,
+        last_failed_node_name: str | None = None,
+    ) -> RedisCluster:
+        try:
+            return await super().initialize(additional_startup_nodes_info, last_failed_node_name)
+        except IndexError as error:  # what redis-py says then
+            raise RedisClusterException("no server of the cluster has slots yet") from error
+
+
 def connect(where: Where, files: TlsFiles, *, timeout_s: float, connections: int) -> Client:
     """A client with at most so many connections to each server; connects at first use."""
     options: dict[str, Any] = {
@@ -101,7 +118,7 @@ def connect(where: Where, files: TlsFiles, *, timeout_s: float, connections: int
     found: dict[str, Any] = {**parse_url(where.urls[0])}
     for of_one in ("host", "port", "db", "connection_class"):
         found.pop(of_one, None)
-    return RedisCluster(
+    return _Cluster(
         startup_nodes=[ClusterNode(host, port) for host, port in where.nodes],
         # Names outlive the addresses that they stand for.
         dynamic_startup_nodes=False,

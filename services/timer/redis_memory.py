@@ -71,6 +71,8 @@ class Headroom:
             found = await self._ask()
         except (RedisError, RedisClusterException):
             return
+        if not found:  # a cluster of which no server has a slot yet
+            return
         memory = max(found, key=lambda memory: memory.used / (memory.limit or inf))
         shards = max(1, self._shards // len(found))
         REDIS_USED_BYTES.set(memory.used)

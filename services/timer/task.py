@@ -197,9 +197,11 @@ class ShardTask:
         self, ownership: Ownership, reader: Reader, producer: FencedProducer, publisher: Publisher
     ) -> None:
         """Wait until something comes or is due; apply what has come, publish what is due."""
-        records = await reader.read(
-            timeout_ms=ceil(publisher.pause_s * 1000), max_records=APPLY_LIMIT
-        )
+        pause_ms = ceil(publisher.pause_s * 1000)
+        reading = reader.read(timeout_ms=pause_ms, max_records=APPLY_LIMIT)
+        records = await ownership.unless_ended(reading)
+        if records is None:
+            return
         position = await reader.position(self._input)
         first_ms = await self._apply(ownership, producer, records, position)
         if first_ms is not None:

@@ -51,14 +51,16 @@ class ShardView:
         cases, starts = await _FIRST.run(self._redis, self._keys, limit)
         return self._coming(cases), [int(start) for start in starts]
 
-    async def window(self, start_ms: int) -> list[Coming]:
-        """All cases of a window."""
-        cursor, found = "0", list[Coming]()
-        while True:
-            cursor, cases = await _WINDOW.run(self._redis, self._keys, start_ms, cursor, PAGE_CASES)
-            found += self._coming(cases)
-            if int(cursor) == 0:
-                return found
+    async def window(
+        self, start_ms: int, cursor: int = 0, *, last_ms: int | None = None
+    ) -> tuple[list[Coming], int]:
+        """Some cases of a window, from `cursor` on (0: from the beginning), but none that comes later than
+        `last_ms`; and where the next ones begin (0: there are none). A case may be given twice."""
+        until = "" if last_ms is None else last_ms
+        after, cases = await _WINDOW.run(
+            self._redis, self._keys, start_ms, cursor, PAGE_CASES, until
+        )
+        return self._coming(cases), int(after)
 
     async def plans(self, case_ids: Sequence[str]) -> dict[str, Plan]:
         """Those of them that the shard has."""
@@ -99,7 +101,12 @@ async def first_cases(shards: Sequence[ShardView], limit: int) -> list[Coming]:
     for start_ms, shard in sorted(windows, key=lambda window: window[0]):
         if len(best) >= limit and start_ms > best[-1].at_ms:
             break
-        best = nsmallest(limit, set(best) | set(await shard.window(start_ms)))
+        cursor = -1
+        while cursor != 0:
+            last_ms = best[-1].at_ms if len(best) >= limit else None
+            cases, cursor = await shard.window(start_ms, max(0, cursor), last_ms=last_ms)
+            if cases:
+                best = nsmallest(limit, set(best) | set(cases))
     return best
 
 

@@ -6,8 +6,8 @@ confirmed that we are its member: a stalled instance cannot take back what it ha
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
-from typing import Protocol, cast
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Protocol, TypeVar, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -17,7 +17,7 @@ from shared.errors import BakvaktError, FencedError
 from shared.kafka.clients import make_member
 from shared.kafka.ending import end_client
 from shared.metrics import TASK_RESTARTS, TASKS_ASSIGNED, TASKS_READY, TASKS_UNPROVEN
-from shared.waiting import is_set_within, unless_cancelled_within, within
+from shared.waiting import is_set_within, unless_cancelled_within, unless_set, within
 
 log = structlog.get_logger()
 
@@ -34,6 +34,8 @@ START_TIMEOUT_S = 10.0
 LEAVE_TIMEOUT_S = 5.0
 BEYOND_RECOVERY_S = 30.0
 NOT_TAKEN_OVER = "not taken over yet"
+
+T = TypeVar("T")
 
 
 class Ownership:
@@ -70,6 +72,10 @@ class Ownership:
     async def sleep(self, seconds: float) -> None:
         """Sleep, but not past the end of the ownership."""
         await is_set_within(self._ended, seconds)
+
+    async def unless_ended(self, awaitable: Awaitable[T]) -> T | None:
+        """What `awaitable` gives; None where the ownership ends first: it is cancelled then, left alone."""
+        return await unless_set(self._ended, awaitable)
 
     async def commit(self, offset: int, metadata: str = "") -> bool:
         """Keep `offset` as the group's. False: it may not be kept just now, try again later.

@@ -25,7 +25,7 @@ from services.timer.records import Change
 from services.timer.redis_server import RedisServer
 from services.timer.stand import SERVING
 from services.timer.store import Store
-from services.timer.view import ShardView, first_cases
+from services.timer.view import PAGE_CASES, Coming, ShardView, first_cases
 from services.timer.wheel import WheelStore
 from shared.documents.case import Case, encode_case
 from shared.documents.deadline import Deadline, decode_deadline
@@ -47,6 +47,7 @@ from tests.integration.test_timer_task import (
 )
 
 HOUR_MS = 3_600_000
+WINDOW_MS = 1_048_576
 SITES = [
     next(
         site
@@ -200,6 +201,30 @@ async def test_what_comes_first_is_found_wherever_it_stands(
     assert [(case.at_ms, case.case_id) for case in found] == sorted(due)[:limit]
 
 
+@pytest.mark.parametrize("limit", [1, 300])
+async def test_what_comes_first_of_a_window_of_very_many_is_found_a_page_at_a_time(
+    server: RedisServer, prefix: str, limit: int
+) -> None:
+    dice = random.Random(limit)  # noqa: S311 - no secret
+    begins_ms = (now_ms() // WINDOW_MS + 100) * WINDOW_MS
+    due = [(begins_ms + dice.randrange(WINDOW_MS), f"c{number}") for number in range(5_000)]
+    (store,) = await stores(server, prefix, 1)
+    await store.apply([Change(case_id, 1, plan_of(at_ms)) for at_ms, case_id in due], 1)
+    pages: list[int] = []
+
+    class Paged(ShardView):
+        async def window(self, *where: Any, **bound: Any) -> tuple[list[Coming], int]:
+            cases, cursor = await super().window(*where, **bound)
+            pages.append(len(cases))
+            return cases, cursor
+
+    found = await first_cases([Paged(server.redis, prefix, 0)], limit)
+    assert [(case.at_ms, case.case_id) for case in found] == sorted(due)[:limit]
+    assert len(pages) > 5_000 / PAGE_CASES / 2
+    assert max(pages) < 2 * PAGE_CASES
+    assert sum(pages) < 2_500, "what comes too late stays in Redis"
+
+
 async def test_a_shard_is_looked_through_once_whatever_its_entries_are(
     server: RedisServer, prefix: str
 ) -> None:
@@ -309,11 +334,17 @@ async def test_the_commands_tell_what_the_timer_keeps(
     service = build(environ_of(kafka, redis_url, prefix))
     async with world(service, kafka, topics) as timer:
         await timer.write(
-            make_case(FIRST, site_id=SITES[0], response=(now + HOUR_MS, now + 2 * HOUR_MS))
+            make_case(
+                FIRST,
+                site_id=SITES[0],
+                response=(now + HOUR_MS, now + 2 * HOUR_MS),
+                processing=(now + 30 * HOUR_MS, now + 60 * HOUR_MS),
+            )
         )
         await until(lambda: _is_known(timer, FIRST))
-        listed, following, shown, rebuilt, unknown, elsewhere = await asyncio.gather(
+        listed, counted, following, shown, rebuilt, unknown, elsewhere = await asyncio.gather(
             clocks("list", "--site", SITES[0], url=timer.url),
+            clocks("list", "--json", "-n", "1", "--shard", "0", url=timer.url),
             clocks("next", "--json", url=timer.url),
             clocks("show", FIRST, url=timer.url),
             clocks("rebuild", "--shard", "1", url=timer.url),
@@ -325,8 +356,11 @@ async def test_the_commands_tell_what_the_timer_keeps(
         listed.stdout,
         re.MULTILINE,
     )
+    found = json.loads(counted.stdout)
+    assert ([clock["clock"] for clock in found["clocks"]], found["more"]) == (["response"], True)
+    assert "next" not in found, "it would lead past those that are not given"
     moments = json.loads(following.stdout)["moments"]
-    assert [moment["share"] for moment in moments] == ["0.5", "1"]
+    assert [moment["share"] for moment in moments] == ["0.5", "1"] * 2
     assert "which is served" in shown.stdout
     assert re.search(r"response +warning at 50 % +in 59 min", shown.stdout)
     assert "No dispatch answers" in shown.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from redis.asyncio import RedisCluster
 from redis.exceptions import NoPermissionError
 
 from deploy.local.ports import take_port
@@ -175,6 +176,16 @@ async def test_what_is_a_cluster_and_what_is_none_is_told(cluster: Cluster, redi
         await server.close()
 
 
+async def test_a_cluster_without_servers_of_its_slots_is_not_there_yet() -> None:
+    """As while it is being made: what its servers keep cannot be known."""
+    async with running_redis(cluster_enabled="yes", cluster_port=str(take_port())) as node:
+        server = RedisServer(f"redis+cluster://{node.address}", timeout_s=5, shards=1)
+        with pytest.raises(StoreError):
+            await server.check()
+        await Headroom(server.redis, server.address, 1).look()
+        await server.close()
+
+
 async def test_any_server_of_a_cluster_that_evicts_is_refused(
     cluster: Cluster, server: RedisServer
 ) -> None:
@@ -287,7 +298,7 @@ async def look(server: RedisServer, prefix: str, shards: int) -> None:
         view = ShardView(server.redis, prefix, shard)
         await view.stand()
         await view.first(10)
-        await view.window(0)
+        assert await view.window(0) == ([], 0)
         await view.page(0)
         await view.plans(["c1"])
         assert await view.give_up() is None
@@ -359,3 +370,25 @@ async def test_what_is_wrong_with_tls_is_told(guard: Guarded, guarded: Node) -> 
     assert "certificate is refused: Hostname mismatch" in await refused(server(name, guard.files))
     without = await refused(server(url, TlsFiles(guard.ca)))
     assert "BAKVAKT_REDIS_CERT" in without
+
+
+def test_tls_with_every_server_of_a_cluster(guard: Guarded, prefix: str) -> None:
+    """Its servers speak TLS with each other too."""
+
+    def settings() -> dict[str, str]:
+        tls = {**guard.settings, "tls_port": str(take_port())}
+        return {**tls, "tls_cluster": "yes", "tls_replication": "yes"}
+
+    async def test() -> None:
+        async with running_cluster(settings) as cluster:
+            ports = [int(node.server.settings["tls-port"]) for node in cluster.nodes]
+            url = f"rediss+cluster://127.0.0.1:{ports[0]}"
+            server = RedisServer(url, timeout_s=5, shards=SHARDS, files=guard.files)
+            await server.check()
+            await asyncio.gather(*(use(server, prefix, shard) for shard in range(SHARDS)))
+            await look(server, prefix, SHARDS)
+            assert isinstance(server.redis, RedisCluster)
+            assert {int(node.port) for node in server.redis.get_nodes()} == {*ports}
+            await server.close()
+
+    asyncio.run(test())

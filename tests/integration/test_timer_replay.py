@@ -120,7 +120,7 @@ class Owner:
         first, windows = await self.view.first(1_000)
         coming = [
             *first,
-            *[one for start_ms in windows for one in await self.view.window(start_ms)],
+            *[one for start_ms in windows for one in (await self.view.window(start_ms))[0]],
         ]
         cases = {
             case_id: (plan.revision, plan.site_id, plan.moments, plan.waiting())

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.timer import publisher, task
+from services.timer import pace, publisher, task
 from services.timer.main import TimerService, build
 from services.timer.pace import CatchUp
 from services.timer.records import Change, read_change
@@ -576,6 +576,46 @@ async def test_whoever_looks_is_told_what_fires_next_and_nothing_is_changed(
             "grade": "A",
             "site_id": SITE,
         }
+
+
+async def test_an_idle_owner_ends_at_once(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it would look no earlier than in ten seconds."""
+
+    def ten_seconds(*_: object) -> float:
+        return 10.0
+
+    monkeypatch.setattr(pace.Watch, "pause_s", ten_seconds)
+    ownership = ProvenOwnership(shard.topics.cases)
+    running = asyncio.create_task(shard.task().run(ownership))
+    await until(lambda: ownership.ready)
+    await asyncio.sleep(0.2)  # it waits for Kafka
+    began_s = asyncio.get_running_loop().time()
+    ownership.end()
+    await running
+    assert asyncio.get_running_loop().time() - began_s < 3
+
+
+async def test_however_many_look_no_owner_is_left_without_a_connection(
+    shard: Shard, kafka: str, redis_url: str, prefix: str
+) -> None:
+    """Redis waits, so that all who look hold what they have."""
+
+    def epochs(body: Any) -> list[int]:
+        return [found["epoch"] for found in body["shards"]]
+
+    service = build(environ_of(kafka, redis_url, prefix))
+    async with running(service), serve(service) as url, aiohttp.ClientSession() as session:
+
+        async def look(path: str) -> Any:
+            async with session.get(url + path) as answer:
+                return await answer.json()
+
+        before = epochs(await look("/v1/shards"))
+        async with connect(redis_url) as redis:
+            await redis.execute_command("CLIENT", "PAUSE", "2500", "ALL")
+        await asyncio.gather(*(look("/v1/clocks/coming") for _ in range(60)))
+        assert service.not_ready() == []
+        assert epochs(await look("/v1/shards")) == before
 
 
 async def test_two_instances_share_the_shards_and_a_case_fires_once(

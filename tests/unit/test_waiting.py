@@ -6,7 +6,13 @@ import time
 
 import pytest
 
-from shared.waiting import CancelledWithin, is_set_within, unless_cancelled_within, within
+from shared.waiting import (
+    CancelledWithin,
+    is_set_within,
+    unless_cancelled_within,
+    unless_set,
+    within,
+)
 
 
 async def stubborn(released: asyncio.Event) -> str:
@@ -42,6 +48,14 @@ async def test_our_own_cancellation_does_not_wait_for_what_swallows_it() -> None
     assert task in done
     assert task.cancelled()
     released.set()
+
+
+async def test_nothing_is_waited_for_any_more_once_the_event_is_set() -> None:
+    event, released = asyncio.Event(), asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, event.set)
+    assert await within(5, unless_set(event, stubborn(released))) is None
+    released.set()
+    assert await unless_set(asyncio.Event(), asyncio.sleep(0, "result")) == "result"
 
 
 async def test_results_and_errors_come_through() -> None:
