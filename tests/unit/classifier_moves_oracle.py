@@ -1,8 +1,7 @@
 """The rules of docs/services/classifier.md on EMUs that change their site, read plainly.
 
 What is judged is in `classifier_oracle`. Here it is said where, and what comes along. It reads the logs of
-all partitions as they came to be, and says itself what a transfer has in it. Of EMUs of which a record is
-known from the beginning, so that nothing is known of one at two places.
+all partitions as they came to be, and says itself what a transfer has in it.
 """
 
 from collections.abc import Callable
@@ -12,15 +11,25 @@ from msgspec import structs
 
 from shared.documents.ids import make_id
 from shared.documents.internal import (
+    Edge,
     Fact,
     Forward,
     InternalRecord,
+    Snapshot,
     Source,
     Tick,
     Transfer,
     Word,
 )
-from tests.unit.classifier_oracle import Counter, Life, Oracle, Place, Presences
+from tests.unit.classifier_oracle import (
+    Counter,
+    Life,
+    Oracle,
+    Place,
+    Presences,
+    names_over,
+    tells_of_the_past,
+)
 
 Key = tuple[int, int]
 """Of a transfer: from which partition, and the revision by which the EMU left there."""
@@ -60,6 +69,8 @@ class Stay:
     goes_by: Fact | None = None
     """It goes on as soon as all that is missing has come."""
     behind: list[Key] = field(default_factory=list[Key])
+    since: list[Word] = field(default_factory=list[Word])
+    """What was judged of it while something was missing."""
 
 
 @dataclass
@@ -103,6 +114,8 @@ class Post(Oracle):
         if stay is not None and stay.to is not None:
             self.sent.append(("forward", word.emu_id, stay.to))
             return
+        if stay is not None and stay.missing:
+            stay.since.append(word)
         known = self.facts.get(word.emu_id)
         self.judge(word if known is None else at_site(word, known.site_id))
 
@@ -153,7 +166,7 @@ class Post(Oracle):
         self.backlogs.pop(emu, None)
         lives = self.end_lives([life for key, life in self.lives.items() if key[0] == emu])
         self.pack(emu, stay, fact, lives)
-        stay.behind = []
+        stay.behind, stay.since = [], []
         self.facts.pop(emu, None)
 
     def pack(self, emu: str, stay: Stay, fact: Fact, lives: list[Life]) -> None:
@@ -196,24 +209,79 @@ class Post(Oracle):
                 going.append(replace(life, revision=0, rises=[], clocks=None, moved_from=None))
         return going
 
-    def arrive(self, lives: list[Life], site: str, receipt: int, state: str) -> None:
-        """They go on here."""
+    def arrive(
+        self,
+        lives: list[Life],
+        site: str,
+        receipt: int,
+        state: str,
+        since: list[Word] | None = None,
+    ) -> None:
+        """They go on here; `since`: what was said here while they were missing."""
         for life in lives:
-            known = self.facts.get(life.key[0])
+            record = self.facts.get(life.key[0])
             source = life.first.record.source
-            former = life.fault
+            former, told = life.fault, life.revision > 0
             life.site = site
             life.fault = make_id("f", site, *life.key, *source.stream, *source.place, former)
-            told = life.revision > 0
             life.revision = 0
-            self.lives[life.key] = life
-            if not told:
-                continue
-            life.moved_from = former
-            into_service = known is not None and known.state == "in_service"
-            if state in ("commissioning", "retired") and into_service and not life.hazard:
-                life.clocks = max(receipt, life.first.receipt)
-            self.publish(life, "opened")
+            if told:
+                life.moved_from = former
+                into_service = record is not None and record.state == "in_service"
+                if state in ("commissioning", "retired") and into_service and not life.hazard:
+                    life.clocks = max(receipt, life.first.receipt)
+            self.arrive_as(life, told, self.lives.get(life.key), since or [])
+
+    def arrive_as(self, came: Life, told: bool, here: Life | None, since: list[Word]) -> None:
+        """One of them; `here` is what is known of the same condition."""
+        gone = [word.receipt_ms for word in since if says_gone(word, came.key)]
+        if here is None and came.cleared is None and gone and max(gone) >= came.last:
+            self.arrive_gone(came, told, max(gone))
+        elif here is None:
+            self.arrive_alone(came, told)
+        elif came.cleared is not None or (here.cleared is not None and self.is_raised(here)):
+            return
+        elif here.cleared is None:
+            self.become_one(came, told, here)
+        elif came.last > here.cleared:
+            self.close(here)
+            self.arrive_alone(came, told)
+        elif not here.revision:
+            came.place = here.place
+            self.arrive_gone(came, told, here.cleared)
+
+    def arrive_alone(self, came: Life, told: bool) -> None:
+        self.lives[came.key] = came
+        if told:
+            self.publish(came, "opened")
+
+    def arrive_gone(self, came: Life, told: bool, receipt: int) -> None:
+        """There was a fault, and it has gone since."""
+        if told:
+            self.lives[came.key] = came
+            self.clear(came, receipt, self.now)
+            self.publish(came, "opened")
+
+    def become_one(self, came: Life, told: bool, here: Life) -> None:
+        """Both stand: since the earlier, with the counts of both, as grave as the graver."""
+        graver = came if (came.grade, not came.hazard) < (here.grade, not here.hazard) else here
+        older = came if came.first.receipt < here.first.receipt else here
+        change = "opened" if not here.revision else "repeated"
+        if here.revision and graver.grade < here.grade:
+            change = "regraded"
+        here.grade, here.reason, here.level = graver.grade, graver.reason, graver.level
+        here.by_catalogue, here.why, here.words = graver.by_catalogue, graver.why, graver.words
+        here.kind, here.hazard = graver.kind, here.hazard or came.hazard
+        first = older.first
+        here.first = replace(here.first, receipt=first.receipt, at=first.at)
+        here.clocks = older.clocks
+        here.moved_from = here.moved_from or came.moved_from
+        here.last = max(here.last, came.last)
+        here.count += came.count
+        here.flaps += came.flaps
+        if told or here.revision:
+            here.waiting_raise = None
+            self.publish(here, change)
 
     def take(self, transfer: Transfer) -> None:
         """What was known elsewhere."""
@@ -244,22 +312,52 @@ class Post(Oracle):
         """It is known here now."""
         emu = transfer.emu_id
         self.heard.setdefault(emu, set()).update(luggage.heard)
-        self.boots[emu] = [*luggage.boots, *self.boots.get(emu, [])]
+        own = self.boots.get(emu, [])
+        self.boots[emu] = [*luggage.boots, *(boot for boot in own if boot not in luggage.boots)]
         self.places |= {(emu, place) for place in luggage.places}
-        self.counters.update({(emu, boot): one for boot, one in luggage.counters.items()})
-        self.spoken.update({(emu, *key): place for key, place in luggage.spoken.items()})
+        for boot, one in luggage.counters.items():
+            self.join_counters(self.counters.setdefault((emu, boot), one), one)
+        for name, place in luggage.spoken.items():
+            before = self.spoken.get((emu, *name))
+            if before is None or self.is_before(emu, before, place):
+                self.spoken[emu, *name] = place
         if luggage.looked is not None:
-            self.looked[emu] = luggage.looked
+            self.looked[emu] = max(self.looked.get(emu, 0), luggage.looked)
         known = self.facts.get(emu)
         site = known.site_id if known else transfer.site_id
-        if luggage.presences is not None:
-            self.presences[emu] = luggage.presences
+        self.join_presences(emu, luggage.presences)
+        if emu in self.presences:
             self.presences[emu].site = site
-            self.presences[emu].last = max(luggage.presences.last, self.now)
+            self.presences[emu].last = max(self.presences[emu].last, self.now)
         more = {*luggage.behind} - stay.come - stay.missing
         stay.missing |= more
         stay.waits = stay.waits or bool(more)
-        self.arrive(luggage.lives, site, transfer.receipt_ms, luggage.state)
+        self.arrive(luggage.lives, site, transfer.receipt_ms, luggage.state, stay.since)
+        if not stay.missing:
+            stay.since = []
+
+    def join_counters(self, here: Counter, came: Counter) -> None:
+        here.newest = max(here.newest, came.newest)
+        here.lap = max(here.lap, came.lap)
+        here.range = max(here.range, came.range)
+
+    def join_presences(self, emu: str, came: Presences | None) -> None:
+        """The newer word of it; gone where it was by either, until it says anything."""
+        here = self.presences.get(emu)
+        if here is None or came is None:
+            if came is not None:
+                self.presences[emu] = came
+            return
+        older, newer = (came, here) if came.last < here.last else (here, came)
+        newer.interval = newer.interval or older.interval
+        newer.gone = newer.gone or older.gone
+        self.presences[emu] = newer
+
+    def wait_too_long(self) -> None:
+        """What waits here has waited for ten seconds."""
+        for emu, stay in self.stays.items():
+            if stay.waits:
+                self.wait_no_longer(emu, stay)
 
     def wait_no_longer(self, emu: str, stay: Stay) -> None:
         """All has come: it goes on, or what has waited is judged."""
@@ -296,6 +394,19 @@ def begun_anew(life: Life) -> Life:
         waiting_raise=life.waiting_raise,
         site=life.site,
         fault=life.fault,
+    )
+
+
+def says_gone(word: Word, key: tuple[str, str, str]) -> bool:
+    """Whether by this word of now the condition does not stand, or has not stood until then."""
+    if not isinstance(word, Edge | Snapshot) or tells_of_the_past(word):
+        return False
+    if isinstance(word, Edge):
+        return not word.raised and (word.component, word.code) == key[1:]
+    return any(
+        part.component == key[1] and (part.scope is None or name in part.scope)
+        for part in word.parts
+        for name in names_over(key[2])
     )
 
 

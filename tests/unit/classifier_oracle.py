@@ -192,6 +192,22 @@ class Oracle:
         self.read = {}
         self.listening_since = 0
 
+    def lose_input(self) -> None:
+        """Records are gone that were not read: what stood is stale, whoever was there is listened to anew."""
+        self.restart()
+        for key, life in sorted(self.lives.items(), key=lambda item: item[0]):
+            if key[1:] != OFFLINE:
+                self.doubt(life)
+        self.follow(0)
+
+    def doubt(self, life: Life) -> None:
+        """Nobody knows any more whether it stands."""
+        if not self.is_raised(life) or life.stale:
+            return
+        life.stale = True
+        if life.revision and life.cleared is None:
+            self.publish(life, "stale")
+
     def judge(self, record: Edge | Snapshot | Ruling | Presence) -> None:
         """One that did not come before."""
         if isinstance(record, Ruling):
@@ -273,10 +289,8 @@ class Oracle:
         """It is not there: what stood is stale, and its absence is a fault of our own."""
         presences.gone = True
         for key, life in sorted(self.lives.items(), key=lambda item: item[0]):
-            if key[0] == emu and key[1:] != OFFLINE and self.is_raised(life) and not life.stale:
-                life.stale = True
-                if life.revision and life.cleared is None:
-                    self.publish(life, "stale")
+            if key[0] == emu and key[1:] != OFFLINE:
+                self.doubt(life)
         life = self.lives.get((emu, *OFFLINE))
         if life is None or not self.is_raised(life):
             self.rise(life, of_absence(emu, presences, at, receipt, raised=True))

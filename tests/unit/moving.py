@@ -99,6 +99,13 @@ class Partitions:
         judge_released(batch)
         self._commit(number, batch, 0)
 
+    def lose_input(self, number: int) -> None:
+        """Records of that partition are gone that were not read."""
+        batch = self.states[number].stage()
+        batch.lose_input()
+        assert batch.follow_clock(0)
+        self._commit(number, batch, 0)
+
     def settle(self) -> None:
         """Until nothing is left to read."""
         while any([self.step(number) for number in range(PARTITIONS)]):

@@ -197,6 +197,11 @@ def may_come_again(record: Record) -> bool:
     return not isinstance(record, Tick | Presence)
 
 
+def in_any_order(told: list[Fault], since: int) -> None:
+    """What is marked as stale for lost input is told in any order."""
+    told[since:] = sorted(told[since:], key=lambda one: (one.emu_id, one.component, one.code))
+
+
 def with_absences_numbered(faults: list[Fault]) -> list[Fault]:
     """A restart may have forgotten the last sign of life: it is left out, and the id that is made of it."""
     ids: dict[str, str] = {}
@@ -215,7 +220,7 @@ def with_absences_numbered(faults: list[Fault]) -> list[Fault]:
 def test_every_fault_is_as_a_plain_reading_of_the_rules_has_it(
     stream: Stream, data: st.DataObject
 ) -> None:
-    """Cut into any batches, some of them aborted or delivered again, restarts between any two records."""
+    """Cut into any batches, some aborted or delivered again; between any two a restart, or lost input."""
     oracle, desk = Oracle(CATALOGUE, HOLDS_MS), Desk(CATALOGUE, hold_ms=HOLDS_MS)
 
     def restart() -> None:
@@ -234,6 +239,12 @@ def test_every_fault_is_as_a_plain_reading_of_the_rules_has_it(
             oracle.hear(record)
         if data.draw(st.booleans()):
             restart()
+        if data.draw(st.integers(0, 9)) == 0:
+            before = len(oracle.published)
+            oracle.lose_input()
+            desk.lose_input()
+            for told in (oracle.published, desk.published):
+                in_any_order(told, before)
         position = end
     end_ms = max(record.receipt_ms for record in stream) + 30 * HOUR_MS
     oracle.follow(end_ms)
