@@ -166,6 +166,11 @@ class Batch(Staged):
         self._take(condition.emu_id, known, outcome)
         if outcome.forget:
             self._remove(known, condition.name)
+            return
+        at_ms = known.conditions[condition.name].wake_at_ms
+        if at_ms is not None and at_ms == condition.wake_at_ms:
+            # Two things are due at the same moment, and the entry that was taken was of both.
+            self._partition.wake_at(at_ms, condition)
 
     def _wake_emu(self, due_ms: int, emu_id: str) -> None:
         backlog = self._look(emu_id).emu.backlog

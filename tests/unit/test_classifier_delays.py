@@ -21,6 +21,7 @@ ROWS = (
     row("smoke", "B", hazard=True),
     row("slow", "C", on_delay_s=60),
     row("lingers", "A", off_delay_s=60),
+    row("as_long", "D", off_delay_s=30),
 )
 
 
@@ -54,6 +55,13 @@ def ms(second: float) -> int:
 @pytest.fixture
 def told() -> Told:
     return Told()
+
+
+def test_a_fault_that_is_to_be_told_and_cleared_at_the_same_moment_is_both(told: Told) -> None:
+    """A raise and a clear in one list of reports, and a hold as long as the off-delay."""
+    told.at(0, "as_long")
+    told.at(0, "as_long", raised=False)
+    assert told.until(60) == ["opened", "cleared"]
 
 
 @pytest.mark.parametrize(("code", "hold_s"), [("b", 3), ("c", 10), ("d", 30)])
