@@ -35,3 +35,7 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True):
             "of the log-in"
         ),
     ] = None
+    typed: Annotated[
+        str | None,
+        msgspec.Meta(description="how `bakvakt` was called, for hints; set by `./bakvakt` itself"),
+    ] = None

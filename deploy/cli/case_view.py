@@ -18,6 +18,7 @@ from deploy.cli.wording import (
     plain,
     short,
 )
+from deploy.typed import typed
 from shared.documents.answers import CaseFile, CaseList, LogEntry, SentPage
 from shared.documents.case import Case, Clock
 from shared.documents.fault import Fault, Grade
@@ -294,6 +295,5 @@ def _what_next(case: Case) -> list[Text]:
     if case.merged_into is not None:
         commands.append(f"cases show {short(case.merged_into)}")
     return [
-        Text(f"bakvakt {command.format_map(ids)}", style="dim")
-        for command in [*commands, "explain {id}"]
+        Text(typed(command.format_map(ids)), style="dim") for command in [*commands, "explain {id}"]
     ]

@@ -13,6 +13,7 @@ import typer
 from deploy.cli.terminal import failure
 from deploy.cli.wording import plain
 from deploy.local.state import StateDirectory
+from deploy.typed import typed
 from shared.documents.answers import (
     CaseFile,
     CaseList,
@@ -276,7 +277,7 @@ def _only(text: str, what: str, found: Mapping[str, str]) -> str:
     if len(found) == 1:
         return next(iter(found))
     if not found:
-        hint = "; see: bakvakt cases --state all" if what == "case" else ""
+        hint = f"; see: {typed('cases --state all')}" if what == "case" else ""
         raise ApiError(f"No {what}'s id begins with {text}{hint}")
     lines = [f"  {id_}  {plain(about)}" for id_, about in list(found.items())[:CANDIDATES_SHOWN]]
     if len(found) > CANDIDATES_SHOWN:
@@ -294,7 +295,7 @@ def _not_known(url: str, path: str, error: Exception) -> str:
     case_id = path.split("/")[-2]
     return (
         f"{url} has not answered ({why(error)}): it is not known whether it was done. "
-        f"Look: bakvakt cases show {case_id}; doing it again is safe"
+        f"Look: {typed(f'cases show {case_id}')}; doing it again is safe"
     )
 
 
@@ -309,13 +310,13 @@ def why(error: Exception) -> str:
 
 def _no_answer(url: str, error: Exception) -> str:
     return (
-        f"No dispatch answers at {url} ({why(error)}). Start one with: bakvakt up --detach; "
+        f"No dispatch answers at {url} ({why(error)}). Start one with: {typed('up --detach')}; "
         f"or say where it is: --url, {URL_VARIABLE}"
     )
 
 
 def _sentence(detail: str) -> str:
     """Dispatch's words, in those of the command line."""
-    detail = detail.replace("see GET /v1/cases", "see: bakvakt cases --state all")
-    detail = detail.replace("see GET /v1/emus", "see: bakvakt fleet show")
+    detail = detail.replace("see GET /v1/cases", f"see: {typed('cases --state all')}")
+    detail = detail.replace("see GET /v1/emus", f"see: {typed('fleet show')}")
     return plain(detail[:1].upper() + detail[1:])

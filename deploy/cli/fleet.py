@@ -12,6 +12,7 @@ from deploy.cli.dispatch_api import ApiError, DispatchApi, FileFormat, UrlOption
 from deploy.cli.fleet_view import change_lines, emu_page, emu_table, problem_lines
 from deploy.cli.person import ByOption, name_of
 from deploy.cli.terminal import failure, make_console, print_out
+from deploy.typed import typed
 from shared.documents.answers import FleetChange
 from shared.documents.emu import EmuState
 
@@ -159,7 +160,7 @@ def show(
         typer.echo(msgspec.json.encode(listed).decode())
         return
     if not listed.emus:
-        typer.echo("There is no such EMU. To add some: bakvakt fleet import FILE", err=True)
+        typer.echo(f"There is no such EMU. To add some: {typed('fleet import FILE')}", err=True)
         return
     print_out(emu_table(listed.emus), make_console())
     if listed.next is not None:

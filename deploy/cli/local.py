@@ -12,6 +12,7 @@ from deploy.local.state import StateDirectory
 from deploy.local.supervisor import SERVICES, Options
 from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE
 from deploy.simulator.pace import check_rate
+from deploy.typed import typed
 
 
 def up(  # noqa: PLR0917 - options of the command line
@@ -92,7 +93,7 @@ def down(
     try:
         status = asyncio.run(stop_everything(directory, delete_data=delete_data))
     except PermissionError:
-        typer.echo("It was started by root. Run: sudo ./bakvakt down", err=True)
+        typer.echo(f"It was started by root. Run: sudo {typed('down')}", err=True)
         status = 1
     raise typer.Exit(status)
 

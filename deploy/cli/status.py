@@ -21,10 +21,10 @@ from deploy.screen.look import SERVERS, Looker
 from deploy.screen.snapshot import NextClock, Page, Snapshot
 from deploy.screen.view import View
 from deploy.screen.watch import watch, watch_on_terminal
+from deploy.typed import typed
 from shared.times import to_rfc3339
 
 STARTS_AGAIN = "starts again"
-HINT = "Ctrl-C ends this view; bakvakt down stops everything."
 HINT_OF_UP = "Ctrl-C stops everything."
 
 
@@ -106,7 +106,7 @@ def status(
         raise typer.BadParameter("needs a terminal; add --json for programs", param_hint="--watch")
     _refuse_if_nothing_runs(directory)
     if descriptor is not None and on_and_on and not as_json:
-        hint = HINT_OF_UP if of_up else HINT
+        hint = HINT_OF_UP if of_up else f"Ctrl-C ends this view; {typed('down')} stops everything."
         asyncio.run(watch_on_terminal(directory, descriptor, hint=hint))
     elif on_and_on:
         _print_lines(directory)
@@ -168,8 +168,8 @@ def _refuse_if_nothing_runs(directory: StateDirectory) -> None:
     state = directory.read()
     if state is None or not state.is_running():
         left = state.leftovers() if state else []
-        hint = " But an earlier `up` has left processes: bakvakt down" if left else ""
-        typer.echo(f"Nothing is running. Start it with: bakvakt up --detach.{hint}", err=True)
+        hint = f" But an earlier `up` has left processes: {typed('down')}" if left else ""
+        typer.echo(f"Nothing is running. Start it with: {typed('up --detach')}.{hint}", err=True)
         raise typer.Exit(1)
 
 

@@ -13,6 +13,7 @@ import typer
 from deploy.cli.dispatch_api import ApiError, local_url, why
 from deploy.cli.terminal import failure
 from deploy.cli.wording import plain
+from deploy.typed import typed
 from shared.documents.answers import Refusal
 from shared.documents.clock_answers import (
     CaseClocks,
@@ -137,7 +138,7 @@ class TimerApi:
             raise ApiError(f"{self._url} is no URL; write one such as {DEFAULT_URL}") from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(
-                f"No timer answers at {self._url} ({why(error)}). Start one with: bakvakt up --detach; "
+                f"No timer answers at {self._url} ({why(error)}). Start one with: {typed('up --detach')}; "
                 f"or say where it is: --url, {URL_VARIABLE}"
             ) from None
         try:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from deploy.local.messages import say
 from deploy.local.state import ROOT, State, StateDirectory, end_leftovers
 from deploy.local.supervisor import Options, Supervisor
+from deploy.typed import typed
 
 FOLLOW_POLL_S = 0.1
 # Twice 20 s for services and servers that must be killed, and some more.
@@ -101,4 +102,4 @@ def _already_running(state: State | None) -> str:
     lines = ["Bakvakt is running already."]
     if state is not None:
         lines += [f"{child.name:<13} {child.url}" for child in state.children if child.url]
-    return "\n".join([*lines, "Stop it with: bakvakt down"])
+    return "\n".join([*lines, f"Stop it with: {typed('down')}"])

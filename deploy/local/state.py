@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # PostgreSQL's account cannot pass through root's home, where a clone often lies.
 POSTGRES_HOME = Path("/var/lib/bakvakt")
 
+# What `up` takes where the caller says nothing and Kafka is its own.
+DEFAULTS_OF_UP = {"BAKVAKT_PARTITIONS": "8", "BAKVAKT_REPLICATION": "1"}
+
 Kind = Literal["server", "service", "receiver", "simulator"]
 
 
@@ -57,6 +60,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_running(self) -> bool:
         return self.is_of_this_boot() and self.supervisor.is_alive()
+
+    def has_own_kafka(self) -> bool:
+        """Whether its Kafka is a child of it."""
+        return any(child.name == "kafka" for child in self.children)
 
     def is_of_this_boot(self) -> bool:
         return self.boot_id == boot_id()

@@ -21,9 +21,10 @@ from deploy.local.process import ProcessIdentity, Program, boot_id
 from deploy.local.redis_server import RedisServer
 from deploy.local.server import CannotStart, Server, run_to_end, until_ready
 from deploy.local.servers import together
-from deploy.local.state import ROOT, Kind, State, StateDirectory
+from deploy.local.state import DEFAULTS_OF_UP, ROOT, Kind, State, StateDirectory
 from deploy.simulator import DEFAULT_EMUS, DEFAULT_RATE, DEFAULT_SEED
 from deploy.simulator.fleet import make_fleet
+from deploy.typed import typed
 from shared.documents.emu import encode_emu_record
 from shared.times import now_ms
 
@@ -40,8 +41,6 @@ PORTS = {
     "timer": 8083,
     "receiver": 8090,
 }
-# What `up` takes where the caller says nothing and Kafka is its own.
-DEFAULTS_OF_UP = {"BAKVAKT_PARTITIONS": "8", "BAKVAKT_REPLICATION": "1"}
 
 # With which a service ends that does not accept its configuration: trying again changes nothing.
 CONFIG_ERROR_STATUS = 2
@@ -303,8 +302,8 @@ class Supervisor:
         say("")
         for url in receivers:
             say(f"Pages arrive at {url}")
-        say("What stands:   bakvakt status")
-        say("What is said:  bakvakt logs NAME")
+        say(f"What stands:   {typed('status')}")
+        say(f"What is said:  {typed('logs NAME')}")
         if self._environment.get("BAKVAKT_REPLICATION") == "1":
             say("Kafka keeps one copy of each record (BAKVAKT_REPLICATION=1): to try out only.")
 

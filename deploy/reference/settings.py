@@ -6,7 +6,8 @@ from typing import Any, cast, get_args, get_type_hints
 
 import msgspec
 
-from deploy.local.supervisor import DEFAULTS_OF_UP, SERVICES
+from deploy.local.state import DEFAULTS_OF_UP
+from deploy.local.supervisor import SERVICES
 from deploy.reference.services import settings_of
 from deploy.reference.table import code, table
 from deploy.settings import CommandSettings

@@ -11,12 +11,13 @@ from deploy.screen.style import BAD, GOOD, SOFT, STRONG, WARNING, Piece, line, t
 from deploy.screen.tables import UNWELL, event_rows, page_rows, part_rows, utc
 from deploy.screen.view import View
 from deploy.screen.words import duration
+from deploy.typed import typed
 
 
 def render(view: View, *, width: int, height: int, hint: str) -> RenderableType:
     """The whole screen; `hint` is its last line."""
     if not view.running:
-        start = [line("Start it with: bakvakt up --detach")]
+        start = [line(f"Start it with: {typed('up --detach')}")]
         return _whole([[_header(view)], start], hint, air="all", left_over=height - 5)
     plan = fit(height, parts=len(view.parts), pages=len(view.pages), events=len(view.events))
     sections = [

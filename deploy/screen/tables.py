@@ -24,6 +24,7 @@ from deploy.screen.style import (
 )
 from deploy.screen.view import PageView, PartView, View
 from deploy.screen.words import count, duration, printable
+from deploy.typed import typed
 
 # As alert rules have it (deploy/prometheus): so far behind, people are paged late.
 LONG_LAG_S = 10
@@ -70,7 +71,7 @@ def part_rows(parts: Sequence[PartView], rows: int, width: int) -> list[Renderab
         found.add_row(*cells, *([line(_where(part))] if with_where else []))
     lines: list[RenderableType] = [heading("Services"), found]
     if len(shown) < len(parts):
-        lines.append(line((f"and {len(parts) - len(shown)} more: bakvakt status", SOFT)))
+        lines.append(line((f"and {len(parts) - len(shown)} more: {typed('status')}", SOFT)))
     return lines
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.process import ProcessIdentity
+from deploy.local.state import ROOT
 from tests.acceptance.stack import Bakvakt
 from tests.acceptance.terminal import (
     CONTROLS,
@@ -35,6 +37,26 @@ def eventually(holds: Callable[[], bool], within_s: float = 30) -> None:
     while not holds():
         assert time.monotonic() < deadline_s, "not in time"
         time.sleep(POLL_S)
+
+
+@pytest.mark.parametrize(
+    ("called", "told"), [("./bakvakt", "./bakvakt"), ("bakvakt", "bakvakt"), ("bv", "bv")]
+)
+def test_what_is_told_to_be_typed_works_where_one_is(
+    bakvakt: Bakvakt, tmp_path: Path, called: str, told: str
+) -> None:
+    for name in ("bakvakt", "bv"):
+        (tmp_path / name).symlink_to(ROOT / "bakvakt")
+    path = f"{tmp_path}:{bakvakt.environment['PATH']}"
+    status = subprocess.run(
+        ["/bin/sh", "-c", f"{called} status"],
+        cwd=ROOT,
+        env=bakvakt.environment | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert status.stderr == f"Nothing is running. Start it with: {told} up --detach.\n"
 
 
 def test_one_life_of_everything(bakvakt: Bakvakt) -> None:
@@ -64,6 +86,8 @@ def test_one_life_of_everything(bakvakt: Bakvakt) -> None:
     assert "ingest" in bakvakt("status").stdout
     assert bakvakt("logs", "kafka", "-n", "5").stdout.count("\n") <= 5
     assert "There are: " in bakvakt("logs", "nobody").stderr
+    checked = bakvakt("topics", "check")  # nothing needs to be said of the Kafka that runs here
+    assert (checked.returncode, checked.stderr) == (0, "")
 
     again = bakvakt("up", "--detach")
     assert again.returncode == 0

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from deploy.local import kafka_server, redis_server
-from deploy.local.state import ROOT
-from deploy.local.supervisor import DEFAULTS_OF_UP, PORTS, SERVICES
+from deploy.local.state import DEFAULTS_OF_UP, ROOT
+from deploy.local.supervisor import PORTS, SERVICES
 from deploy.reference.services import settings_of
 from deploy.reference.settings import is_secret
 from shared.config import PREFIX, load
