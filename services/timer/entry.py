@@ -7,11 +7,11 @@ come to 63: a moment is the number of its name and how long it comes after the e
 from collections.abc import Iterable, Sequence
 from functools import cache
 from struct import Struct, error
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 
-from services.timer.plan import OWN_END, Event, Moment, Plan
+from services.timer.plan import EPOCH, MS, OWN_END, Draft, Event, Moment, Plan
 from shared.documents.fault import Grade
 
 GRADES: tuple[Grade, ...] = ("A", "B", "C", "D")
@@ -66,6 +66,7 @@ _WIDE_BYTES, _WIDE_PAIR_BYTES = _wide(0).size, 16
 
 def pack(plan: Plan, places: Names, names: Names) -> bytes:
     """The entry: a head, a pair for each moment of the plan, a pair for each that fired and is not in it.
+    Those of the plan are in any order.
 
     The pair of a moment is (2 x the number of its name, + 1 if it fired; its time), that of another is
     (2 x the number + 1; its version); times count from the earliest of all. What does not fit into the
@@ -103,6 +104,49 @@ def pack(plan: Plan, places: Names, names: Names) -> bytes:
         return _wide(len(pairs) // 2).pack(form + _WIDE, *head, *pairs)
 
 
+class NewEntry(NamedTuple):
+    """What goes to Redis of a case that has no entry there."""
+
+    entry: bytes
+    first_ms: int | None
+    """As `Plan.outlook` has it, and the next one too."""
+    standing: int
+
+
+def pack_draft(draft: Draft, places: Names, names: Names) -> NewEntry:
+    """What `pack` and `outlook` give for the draft's plan, without making it: a third less work."""
+    case, written_ms = draft
+    pairs: list[int] = []
+    standing = 0
+    for name, clock in case.clocks.items():
+        if clock.stopped_at is not None:
+            continue
+        standing += 1
+        for warn in clock.warn:
+            share = warn.share
+            if share != OWN_END:
+                after_ms = (warn.at - EPOCH) // MS - written_ms
+                pairs += (2 * names[name, share, "warning"], after_ms)
+        after_ms = (clock.due - EPOCH) // MS - written_ms
+        pairs += (2 * names[name, OWN_END, clock.event], after_ms)
+    count = len(pairs) // 2
+    try:
+        entry = _narrow(count).pack(
+            GRADES.index(case.grade),
+            count,
+            places[case.site_id, case.desk],
+            case.revision,
+            written_ms >> 32,
+            written_ms & 0xFFFFFFFF,
+            0,
+            *pairs,
+        )
+    except error:  # also where a moment is past
+        plan = draft.plan
+        return NewEntry(pack(plan, places, names), *plan.outlook())
+    return NewEntry(entry, written_ms + min(pairs[1::2]) if pairs else None, standing)
+
+
 def unpack(entry: bytes, places: Names, names: Names) -> Plan:
     """The plan that `pack` was given; `fired` may be in another order."""
     if entry[0] < _WIDE:
@@ -117,7 +161,7 @@ def unpack(entry: bytes, places: Names, names: Names) -> Plan:
         (base_ms + after_ms, texts[name >> 1], name & 1)
         for name, after_ms in zip(pairs[0::2], pairs[1::2], strict=True)
     ]
-    planned = found[:count]
+    planned = sorted(found[:count])
     ends = {clock: at_ms for at_ms, (clock, share, _), _ in planned if share == OWN_END}
     moments = tuple(
         Moment(at_ms, clock, share, cast(Event, event), ends[clock])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -14,8 +14,8 @@ OWN_END = "1"
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 # As in shared.times: a call for each of nine moments would be a tenth of what a case costs.
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MS = timedelta(milliseconds=1)
 
 Event = Literal["warning", "breach", "due"]
 Identity = tuple[str, str, int]
@@ -47,7 +47,7 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     site_id: str
     desk: str
     moments: tuple[Moment, ...]
-    """By time; with each clock its own end."""
+    """By time, then by name; with each clock its own end."""
     fired: tuple[Identity, ...] = ()
     """Nothing leaves this list while the case is open, so nothing fires twice."""
 
@@ -96,7 +96,18 @@ class PlannedCase(msgspec.Struct, frozen=True, gc=False):
     clocks: dict[str, _Clock] = {}
 
 
-_by_time = attrgetter("at_ms", "clock")
+class Draft(NamedTuple):
+    """A plan that is not worked out yet: most go to Redis like this (`entry.pack_draft`)."""
+
+    case: PlannedCase
+    written_ms: int
+
+    @property
+    def plan(self) -> Plan:
+        return make_plan(self.case, self.written_ms)
+
+
+_by_time = attrgetter("at_ms", "clock", "share", "event")
 
 
 def make_plan(case: PlannedCase, written_ms: int) -> Plan:
@@ -108,11 +119,11 @@ def make_plan(case: PlannedCase, written_ms: int) -> Plan:
     for name, clock in case.clocks.items():
         if clock.stopped_at is not None:
             continue
-        version = (clock.due - _EPOCH) // _MS
+        version = (clock.due - EPOCH) // MS
         for warn in clock.warn:
             share = warn.share
             if share != OWN_END:
-                at_ms = (warn.at - _EPOCH) // _MS
+                at_ms = (warn.at - EPOCH) // MS
                 moments.append(Moment(at_ms, name, share, "warning", version))
         moments.append(Moment(version, name, OWN_END, clock.event, version))
     moments.sort(key=_by_time)

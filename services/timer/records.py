@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.timer.plan import Identity, Plan, PlannedCase, make_plan
+from services.timer.plan import Draft, Identity, Plan, PlannedCase
 from shared.errors import RecordError
 from shared.kafka.partition import partition_of
 
@@ -15,7 +15,13 @@ class Change(NamedTuple):
     case_id: str
     revision: int | None
     """None: a tombstone, newer than whatever is stored."""
-    plan: Plan | None
+    stated: Draft | Plan | None
+
+    @property
+    def plan(self) -> Plan | None:
+        """Worked out at each call."""
+        stated = self.stated
+        return stated.plan if isinstance(stated, Draft) else stated
 
 
 _decode_case = msgspec.json.Decoder(PlannedCase).decode
@@ -46,8 +52,8 @@ def read_change(
         raise RecordError(
             "wrong_partition", f"site {case.site_id!r} belongs to partition {home} of {partitions}"
         )
-    plan = None if case.state == "closed" else make_plan(case, written_ms)
-    return Change(case_id, case.revision, plan)
+    draft = None if case.state == "closed" else Draft(case, written_ms)
+    return Change(case_id, case.revision, draft)
 
 
 class _Fired(msgspec.Struct, frozen=True, gc=False):

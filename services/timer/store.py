@@ -31,6 +31,14 @@ class TakenOver(NamedTuple):
     """When the shard was last written to; None: never."""
 
 
+class Applied(NamedTuple):
+    """A shard behind changes."""
+
+    standing: int
+    first_ms: int | None
+    """The earliest moment to come of the cases that have changed; None: they have none."""
+
+
 class Claimed(NamedTuple):
     """What is due in a shard."""
 
@@ -57,8 +65,8 @@ class Store(Protocol):
         """Forget all but the fence: the shard is to be built anew from the log."""
         ...
 
-    async def apply(self, changes: Sequence[Change], next_case: int) -> int:
-        """Make the changes and remember the offset behind them, both or neither; clocks standing then.
+    async def apply(self, changes: Sequence[Change], next_case: int) -> Applied:
+        """Make the changes and remember the offset behind them, both or neither.
 
         A revision that is not above the stored one changes nothing; what has fired stays fired.
         """

@@ -22,8 +22,9 @@ from shared.kafka.topics import TOMBSTONES_KEPT_MS, Topics
 
 log = structlog.get_logger()
 
-# How much of the log is applied at a time.
-APPLY_LIMIT = 2_000
+# How much of the log is applied at a time. With more, what was decoded has left the processor's cache before
+# it is packed: 2,000 cost a fifth more each.
+APPLY_LIMIT = 500
 # For how long the broker keeps a fetch that brings nothing: what an idle shard costs. What comes is answered
 # at once all the same.
 FETCH_WAIT_MS = 5_000
@@ -221,7 +222,7 @@ class ShardTask:
     ) -> int | None:
         """The records, then the offset behind them; what is no case goes to the dead letters first.
 
-        Gives the earliest moment of the cases, fired or not; None: they have none.
+        Gives the earliest moment to come of the cases; None: they have none.
         """
         if next_case == self._next_case:
             return None
@@ -236,16 +237,9 @@ class ShardTask:
         await producer.commit(bury(letter, topic, partition) for letter in letters)
         for letter in letters:
             tell_buried("timer", letter)
-        self._standing = await self._store.apply(changes, next_case)
+        self._standing, first_ms = await self._store.apply(changes, next_case)
         self._next_case = ownership.processed = next_case
-        return min(
-            (
-                change.plan.moments[0].at_ms
-                for change in changes
-                if change.plan and change.plan.moments
-            ),
-            default=None,
-        )
+        return first_ms
 
     def _read(self, record: Record) -> Change:
         return read_change(

@@ -9,13 +9,13 @@ from math import nan
 from struct import Struct
 from typing import NamedTuple
 
-from services.timer.entry import Names, pack, unpack
-from services.timer.plan import Plan, follow, mark
+from services.timer.entry import Names, NewEntry, pack, pack_draft, unpack
+from services.timer.plan import Draft, Plan, follow, mark
 from services.timer.records import Change
 from services.timer.redis_client import Client
 from services.timer.redis_server import Script
 from services.timer.stand import Doing
-from services.timer.store import Claimed, Fired, TakenOver
+from services.timer.store import Applied, Claimed, Fired, TakenOver
 from services.timer.view import ShardView, first_cases
 
 # These bound how long one script keeps Redis from the other shards: 1 to 9 ms.
@@ -38,12 +38,15 @@ class _Written(NamedTuple):
     """What became of cases that were written."""
 
     standing: int
+    first_ms: int | None
+    """As `Applied` has it."""
     there: Collection[str]
     """Those that were thought absent and are there: nothing was written of them, nor the offsets."""
 
 
+_GONE = NewEntry(b"", None, 0)
 _ABSENT, _THOUGHT_ABSENT = _Stored(None, 0), _Stored(None, -1)
-_Changed = tuple[str, Plan | None, _Stored]
+_Changed = tuple[str, Draft | Plan | None, _Stored]
 _pack_head = Struct(">HIddih").pack
 
 
@@ -81,34 +84,35 @@ class WheelStore:
         self._places, self._names = Names(), Names()
         self._claimed.clear()
 
-    async def apply(self, changes: Sequence[Change], next_case: int) -> int:
+    async def apply(self, changes: Sequence[Change], next_case: int) -> Applied:
         """A case that is new by its revision, or comes while the shard is built anew, is not looked for:
         the script tells where it is there all the same."""
         fresh, others = set[str](), set[str]()
-        for case_id, revision, plan in changes:
-            if plan and (revision == 1 or self._building or case_id in fresh):
+        for case_id, revision, stated in changes:
+            if stated and (revision == 1 or self._building or case_id in fresh):
                 fresh.add(case_id)
             else:
                 others.add(case_id)
         found = await self._read(others)
-        standing, there = await self._apply(changes, found, next_case)
+        standing, first_ms, there = await self._apply(changes, found, next_case)
         if there:
             found = await self._read(there)
             changes = [change for change in changes if change.case_id in found]
-            standing, _ = await self._apply(changes, found, next_case)
-        return standing
+            standing, then_ms, _ = await self._apply(changes, found, next_case)
+            first_ms = _earlier(first_ms, then_ms)
+        return Applied(standing, first_ms)
 
     async def _apply(
         self, changes: Sequence[Change], found: Mapping[str, _Stored], next_case: int
     ) -> _Written:
         stored: dict[str, _Stored] = {}
-        plans: dict[str, Plan | None] = {}
-        for case_id, revision, plan in changes:
-            if case_id in plans:
-                plans[case_id] = follow(plans[case_id], revision, plan)
-            else:
+        plans: dict[str, Draft | Plan | None] = {}
+        for change in changes:
+            case_id = change.case_id
+            if case_id not in plans:
                 stored[case_id] = before = found.get(case_id, _THOUGHT_ABSENT)
-                plans[case_id] = follow(before.plan, revision, plan)
+                plans[case_id] = before.plan
+            plans[case_id] = _follow(plans[case_id], change)
         return await self._write(stored, plans, next_case=next_case)
 
     async def claim(
@@ -196,7 +200,7 @@ class WheelStore:
     async def _write(
         self,
         stored: Mapping[str, _Stored],
-        plans: Mapping[str, Plan | None],
+        plans: Mapping[str, Draft | Plan | None],
         *,
         next_case: int | None = None,
         next_deadline: int | None = None,
@@ -209,9 +213,12 @@ class WheelStore:
         ]
         self._claimed.clear()
         before = (self._next_case, self._next_deadline)
+        first_ms: int | None = None
         there: list[str] = []
         while len(changed) > WRITE_LIMIT:
-            there += (await self._write_some(changed[:WRITE_LIMIT], *before)).there
+            some = await self._write_some(changed[:WRITE_LIMIT], *before)
+            first_ms = _earlier(first_ms, some.first_ms)
+            there += some.there
             changed = changed[WRITE_LIMIT:]
         if there:
             last = await self._write_some(changed, *before)
@@ -221,17 +228,19 @@ class WheelStore:
                 self._next_case if next_case is None else next_case,
                 self._next_deadline if next_deadline is None else next_deadline,
             )
-        return _Written(last.standing, {*there, *last.there})
+        first_ms = _earlier(first_ms, last.first_ms)
+        return _Written(last.standing, first_ms, {*there, *last.there})
 
     async def _write_some(
         self, changed: Sequence[_Changed], next_case: int | None, next_deadline: int | None
     ) -> _Written:
         cases: list[bytes] = []
-        for case_id, plan, (before, bytes_before) in changed:
+        first_ms: int | None = None
+        for case_id, stated, (before, bytes_before) in changed:
             came_ms, stood = before.outlook() if before else (None, 0)
-            comes_ms, stands = plan.outlook() if plan else (None, 0)
+            entry, comes_ms, stands = self._pack(stated)
+            first_ms = _earlier(first_ms, comes_ms)
             key = case_id.encode()
-            entry = pack(plan, self._places, self._names) if plan else b""
             head = _pack_head(
                 len(key),
                 len(entry),
@@ -258,7 +267,28 @@ class WheelStore:
         self._names.written()
         if not there:
             self._next_case, self._next_deadline = next_case, next_deadline
-        return _Written(standing, [case_id.decode() for case_id in there])
+        return _Written(standing, first_ms, [case_id.decode() for case_id in there])
+
+    def _pack(self, stated: Draft | Plan | None) -> NewEntry:
+        if isinstance(stated, Draft):
+            return pack_draft(stated, self._places, self._names)
+        if stated is None:
+            return _GONE
+        return NewEntry(pack(stated, self._places, self._names), *stated.outlook())
+
+
+def _follow(stored: Draft | Plan | None, change: Change) -> Draft | Plan | None:
+    """As `follow`; a draft is worked out only where there is something to compare it with."""
+    if stored is None:
+        return change.stated
+    plan = stored.plan if isinstance(stored, Draft) else stored
+    return follow(plan, change.revision, change.plan)
+
+
+def _earlier(one_ms: int | None, other_ms: int | None) -> int | None:
+    if one_ms is None or other_ms is None:
+        return other_ms if one_ms is None else one_ms
+    return min(one_ms, other_ms)
 
 
 def _pairs(found: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:

@@ -142,13 +142,14 @@ def histories(cases: Iterable[Record]) -> dict[str, list[Version]]:
     """Every version of every case that counts, in the order of the log."""
     found: dict[str, list[Version]] = {}
     for record in cases:
-        case_id, revision, plan = read_change(
+        change = read_change(
             record.key,
             record.value,
             written_ms=record.timestamp,
             partition=record.partition,
             partitions=PARTITIONS,
         )
+        case_id, revision, plan = change.case_id, change.revision, change.plan
         versions = found.setdefault(case_id, [])
         newest = versions[-1].revision if versions else None
         if revision is not None and newest is not None and revision <= newest:

@@ -24,7 +24,7 @@ from services.timer.plan import Moment, Plan
 from services.timer.records import Change
 from services.timer.redis_server import RedisServer
 from services.timer.stand import SERVING
-from services.timer.store import Store
+from services.timer.store import Applied, Store
 from services.timer.view import PAGE_CASES, Coming, ShardView, first_cases
 from services.timer.wheel import WheelStore
 from shared.documents.case import Case, encode_case
@@ -472,11 +472,11 @@ async def test_a_shard_that_is_being_built_anew_is_told_with_how_far_it_is(
     def waiting(store: Store) -> Store:
         acknowledge, apply = store.acknowledge, store.apply
 
-        async def slow(changes: Sequence[Change], next_case: int) -> int:
-            standing = await apply(changes, next_case)
+        async def slow(changes: Sequence[Change], next_case: int) -> Applied:
+            applied = await apply(changes, next_case)
             reached.set()
             await go_on.wait()
-            return standing
+            return applied
 
         store.apply, store.acknowledge = slow, acknowledge
         return store

@@ -100,7 +100,7 @@ async def test_a_full_redis_drops_nothing_and_goes_on_when_it_has_room(tmp_path:
         await redis.config_set("maxmemory", "0")
         taken = await store.take_over()
         assert (taken.next_case, taken.standing) == (1, 1)
-        assert await store.apply([Change("c2", 1, plan(at_ms))], 2) == 2
+        assert (await store.apply([Change("c2", 1, plan(at_ms))], 2)).standing == 2
         await server.close()
 
 

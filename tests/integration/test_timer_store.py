@@ -263,7 +263,7 @@ async def test_no_part_of_a_batch_is_lost_unseen(
         with pytest.raises(OwnershipError):
             await store.apply(changes, 4)
     await store.take_over()
-    assert await store.apply(changes, 4) == 3
+    assert (await store.apply(changes, 4)).standing == 3
     assert len((await store.claim(9)).cases) == 3
 
 
@@ -288,7 +288,7 @@ async def test_what_starts_over_leaves_no_key_but_the_fence(
     await store.claim(10)
     await store.start_over()
     assert await redis.keys(f"{{{prefix}:t0}}:*") == [f"{{{prefix}:t0}}:meta".encode()]
-    assert await store.apply(changes, 50) == 50
+    assert (await store.apply(changes, 50)).standing == 50
 
 
 async def test_a_script_that_dies_half_way_makes_the_shard_anew(
@@ -308,7 +308,7 @@ async def test_a_script_that_dies_half_way_makes_the_shard_anew(
     assert (taken.next_case, taken.standing) == (None, 0)
     assert await redis.keys(f"{{{prefix}:t0}}:*") == [f"{{{prefix}:t0}}:meta".encode()]
     changes = [Change("c1", 1, plan_due(far_ms)), Change("c2", 1, plan_due(far_ms))]
-    assert await again.apply(changes, 3) == 2
+    assert (await again.apply(changes, 3)).standing == 2
 
 
 async def test_what_is_there_against_expectation_is_looked_at_and_kept(
@@ -321,7 +321,7 @@ async def test_what_is_there_against_expectation_is_looked_at_and_kept(
     await store.apply([Change("c2", 2, plan_due(700, revision=2))], 3)  # still being built
     await store.acknowledge([("c2", [("response", "1", 700)])])
     again = [Change("c2", 1, plan_due(600)), Change("c3", 1, plan_due(800))]
-    assert await store.apply(again, 5) == 2
+    assert (await store.apply(again, 5)).standing == 2
     claimed = await store.claim(9, now_ms=900)
     assert [case_id for case_id, _ in claimed.cases] == ["c1", "c3"]
 

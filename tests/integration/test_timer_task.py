@@ -16,7 +16,7 @@ from services.timer.main import TimerService, build
 from services.timer.pace import CatchUp
 from services.timer.records import Change, read_change
 from services.timer.redis_server import RedisServer
-from services.timer.store import Claimed, Fired, Store, StoreError
+from services.timer.store import Applied, Claimed, Fired, Store, StoreError
 from services.timer.task import ShardTask
 from services.timer.wheel import WheelStore
 from shared.documents.case import Case, Clock, Warn, encode_case
@@ -310,7 +310,7 @@ async def test_a_long_read_is_followed_by_a_short_one_and_by_serving(
     def slow(store: Store) -> Store:
         apply = store.apply
 
-        async def apply_slowly(changes: Sequence[Change], next_case: int) -> int:
+        async def apply_slowly(changes: Sequence[Change], next_case: int) -> Applied:
             store.apply = apply
             await asyncio.sleep(1)
             return await apply(changes, next_case)

@@ -1,12 +1,13 @@
 """One shard in Redis, what it must be, and everything that happens to timers at night."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 from uuid import uuid4
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.timer import redis_client
 from services.timer.firing import fire
-from services.timer.plan import Identity, Moment, Plan
+from services.timer.plan import EPOCH, MS, Draft, Identity, Moment, Plan, PlannedCase
 from services.timer.records import Change
 from services.timer.store import Store, StoreError
 from shared.errors import FencedError, OwnershipError
@@ -68,7 +69,7 @@ class Oracle:
     next_deadline: int | None = None
 
     def apply(self, change: Change) -> None:
-        case_id, revision, plan = change
+        case_id, revision, plan = change.case_id, change.revision, change.plan
         stored = self.cases.get(case_id)
         if stored is not None and revision is not None and revision <= stored.revision:
             return
@@ -130,6 +131,19 @@ def moments_of_a_case(draw: st.DrawFn) -> tuple[Moment, ...]:
                 )
     moments.sort(key=lambda moment: (moment.at_ms, moment.clock))
     return tuple(moments)
+
+
+def draft_of(case_id: str, revision: int, site_id: str, moments: Iterable[Moment]) -> Draft:
+    """What is read of a case with these moments."""
+    clocks: dict[str, dict[str, Any]] = {}
+    for at_ms, clock, share, event, version in map(msgspec.structs.astuple, moments):
+        found = clocks.setdefault(clock, {"due": EPOCH + version * MS, "warn": []})
+        found["warn"].append({"share": share, "at": EPOCH + at_ms * MS})
+        if share == "1":
+            found["event"] = event
+    case = {"case_id": case_id, "revision": revision, "state": "open", "grade": "A",
+            "site_id": site_id, "desk": "north", "clocks": clocks}  # fmt: skip
+    return Draft(msgspec.convert(case, PlannedCase), 0)
 
 
 class Writing(NamedTuple):
@@ -204,7 +218,7 @@ class ShardMachine(RuleBasedStateMachine):
 
     def _apply(self, next_case: int) -> None:
         changes = self.log[self.oracle.next_case or 0 : next_case]
-        standing = self.run(self.store.apply(changes, next_case))
+        standing, _ = self.run(self.store.apply(changes, next_case))
         for change in changes:
             self.oracle.apply(change)
         self.oracle.next_case = next_case
@@ -238,11 +252,11 @@ class ShardMachine(RuleBasedStateMachine):
             self.revisions.setdefault(case_id, 0)
             self.revisions[case_id] += what != "older"
             revision = self.revisions[case_id]
-            plan = Plan(revision, 0, "A", f"site of {case}", "north", moments)
+            draft = draft_of(case_id, revision, f"site of {case}", moments)
             if what == "tombstone":
                 self.log.append(Change(case_id, None, None))
             else:
-                self.log.append(Change(case_id, revision, None if what == "closed" else plan))
+                self.log.append(Change(case_id, revision, None if what == "closed" else draft))
             if what in ("tombstone", "closed"):  # such a case is done: another one comes
                 self.lives[case] += 1
 

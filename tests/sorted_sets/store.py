@@ -11,7 +11,7 @@ from services.timer.records import Change
 from services.timer.redis_client import Client
 from services.timer.redis_server import Script
 from services.timer.stand import Doing
-from services.timer.store import Claimed, Fired, TakenOver
+from services.timer.store import Applied, Claimed, Fired, TakenOver
 from shared.documents.fault import Grade
 
 _TAKE_OVER, _START_OVER, _APPLY, _CLAIM, _ACKNOWLEDGE, _PEEK = (
@@ -83,14 +83,16 @@ class SortedSetStore:
         await _START_OVER.run(self._redis, self._keys, *self._hold())
         self._next_case = self._next_deadline = None
 
-    async def apply(self, changes: Sequence[Change], next_case: int) -> int:
+    async def apply(self, changes: Sequence[Change], next_case: int) -> Applied:
+        plans = [(change.case_id, change.revision, change.plan) for change in changes]
         args: list[bytes | str | int] = [*self._hold(), next_case]
-        for case_id, revision, plan in changes:
+        for case_id, revision, plan in plans:
             args += (case_id, "" if revision is None else revision)
             args.append("" if plan is None else _pack_plan(plan))
         (standing,) = await _APPLY.run(self._redis, self._keys, *args)
         self._next_case = next_case
-        return standing
+        firsts = [plan.moments[0].at_ms for _, _, plan in plans if plan and plan.moments]
+        return Applied(standing, min(firsts, default=None))
 
     async def claim(
         self,

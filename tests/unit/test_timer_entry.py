@@ -1,11 +1,15 @@
 """A plan as the bytes of its entry."""
 
+from datetime import UTC
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.timer.entry import Names, pack, unpack
-from services.timer.plan import Event, Moment, Plan
+from services.timer.entry import Names, pack, pack_draft, unpack
+from services.timer.plan import EPOCH, MS, Draft, Event, Moment, Plan, PlannedCase, make_plan
 from tests.bench.loads import three_clocks
 
 DAY_MS = 86_400_000
@@ -26,7 +30,7 @@ def plans(draw: st.DrawFn) -> Plan:
             Moment(draw(times), clock, share, "warning", due)
             for share in draw(st.sets(st.sampled_from(["0.5", "0.8"])))
         ]
-    moments.sort(key=lambda moment: moment.at_ms)
+    moments.sort(key=lambda moment: (moment.at_ms, moment.clock, moment.share))
     gone = draw(st.lists(st.tuples(names, st.sampled_from(["0.5", "1"]), times), max_size=3))
     fired = [moment.identity for moment in moments if draw(st.booleans())]
     return Plan(
@@ -52,6 +56,39 @@ def test_what_is_unpacked_is_what_was_packed(given: list[Plan]) -> None:
         assert set(found.fired) == set(plan.fired)
         for name in ("revision", "written_ms", "grade", "site_id", "desk"):
             assert getattr(found, name) == getattr(plan, name)
+
+
+@st.composite
+def planned_clocks(draw: st.DrawFn) -> dict[str, Any]:
+    near = st.integers(NOW_MS - DAY_MS, NOW_MS + 30 * DAY_MS)
+    times = st.datetimes(timezones=st.just(UTC)) | near.map(lambda at_ms: EPOCH + at_ms * MS)
+    shares = st.sampled_from(["0.5", "0.8", "1"])
+    return {
+        "due": draw(times),
+        "event": draw(st.sampled_from(["breach", "due"])),
+        "warn": [{"share": share, "at": draw(times)} for share in draw(st.lists(shares, max_size=3))],
+        "stopped_at": draw(st.sampled_from([None, None, None, "2026-11-22T10:15:00.000Z"])),
+    }  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.text("aö:\0", max_size=3), planned_clocks(), max_size=5),
+    st.integers(0, 2**40) | st.integers(1, 9),
+    st.integers(-1, NOW_MS),
+    st.integers(0, 200),
+)
+def test_a_draft_becomes_the_entry_of_its_plan(
+    clocks: dict[str, Any], revision: int, written_ms: int, names_before: int
+) -> None:
+    case = {"case_id": "c1", "revision": revision, "state": "open", "grade": "B", "site_id": "s1"}
+    draft = Draft(msgspec.convert(case | {"clocks": clocks}, PlannedCase), written_ms)
+    plan = make_plan(*draft)
+    places, names = Names(), Names()
+    for number in range(names_before):
+        names[str(number), "1", "due"]
+    entry, first_ms, standing = pack_draft(draft, places, names)
+    assert unpack(entry, places, names) == plan
+    assert (first_ms, standing) == plan.outlook()
 
 
 @pytest.mark.parametrize("length_ms", [900_000, 30 * DAY_MS])
