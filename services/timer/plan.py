@@ -51,6 +51,10 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     fired: tuple[Identity, ...] = ()
     """Nothing leaves this list while the case is open, so nothing fires twice."""
 
+    @property
+    def plan(self) -> "Plan":
+        return self
+
     def waiting(self) -> tuple[Moment, ...]:
         """The moments that have not fired, by time."""
         if not self.fired:

@@ -1,6 +1,6 @@
 """What a record of the cases' topic does to its shard."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -9,19 +9,25 @@ from shared.errors import RecordError
 from shared.kafka.partition import partition_of
 
 
+class Stated(Protocol):
+    """What a record says of a case: its plan, in one form or another."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+
 class Change(NamedTuple):
     """What one record does to a shard; without a plan, the case leaves it."""
 
     case_id: str
     revision: int | None
     """None: a tombstone, newer than whatever is stored."""
-    stated: Draft | Plan | None
+    stated: Stated | None
 
     @property
     def plan(self) -> Plan | None:
         """Worked out at each call."""
-        stated = self.stated
-        return stated.plan if isinstance(stated, Draft) else stated
+        return None if self.stated is None else self.stated.plan
 
 
 _decode_case = msgspec.json.Decoder(PlannedCase).decode

@@ -65,6 +65,11 @@ class Store(Protocol):
         """Forget all but the fence: the shard is to be built anew from the log."""
         ...
 
+    def prepare(self, change: Change) -> Change:
+        """The same change, to be applied next, in less memory where it may be: a batch of decoded documents
+        does not fit into the processor's cache."""
+        ...
+
     async def apply(self, changes: Sequence[Change], next_case: int) -> Applied:
         """Make the changes and remember the offset behind them, both or neither.
 

@@ -9,9 +9,9 @@ from math import nan
 from struct import Struct
 from typing import NamedTuple
 
-from services.timer.entry import Names, NewEntry, pack, pack_draft, unpack
+from services.timer.entry import Names, Packed, pack, pack_draft, unpack
 from services.timer.plan import Draft, Plan, follow, mark
-from services.timer.records import Change
+from services.timer.records import Change, Stated
 from services.timer.redis_client import Client
 from services.timer.redis_server import Script
 from services.timer.stand import Doing
@@ -44,9 +44,8 @@ class _Written(NamedTuple):
     """Those that were thought absent and are there: nothing was written of them, nor the offsets."""
 
 
-_GONE = NewEntry(b"", None, 0)
 _ABSENT, _THOUGHT_ABSENT = _Stored(None, 0), _Stored(None, -1)
-_Changed = tuple[str, Draft | Plan | None, _Stored]
+_Changed = tuple[str, Stated | None, _Stored]
 _pack_head = Struct(">HIddih").pack
 
 
@@ -84,6 +83,12 @@ class WheelStore:
         self._places, self._names = Names(), Names()
         self._claimed.clear()
 
+    def prepare(self, change: Change) -> Change:
+        case_id, revision, stated = change
+        if isinstance(stated, Draft) and (revision == 1 or self._building):
+            return Change(case_id, revision, pack_draft(stated, self._places, self._names))
+        return change
+
     async def apply(self, changes: Sequence[Change], next_case: int) -> Applied:
         """A case that is new by its revision, or comes while the shard is built anew, is not looked for:
         the script tells where it is there all the same."""
@@ -106,7 +111,7 @@ class WheelStore:
         self, changes: Sequence[Change], found: Mapping[str, _Stored], next_case: int
     ) -> _Written:
         stored: dict[str, _Stored] = {}
-        plans: dict[str, Draft | Plan | None] = {}
+        plans: dict[str, Stated | None] = {}
         for change in changes:
             case_id = change.case_id
             if case_id not in plans:
@@ -200,7 +205,7 @@ class WheelStore:
     async def _write(
         self,
         stored: Mapping[str, _Stored],
-        plans: Mapping[str, Draft | Plan | None],
+        plans: Mapping[str, Stated | None],
         *,
         next_case: int | None = None,
         next_deadline: int | None = None,
@@ -269,20 +274,21 @@ class WheelStore:
             self._next_case, self._next_deadline = next_case, next_deadline
         return _Written(standing, first_ms, [case_id.decode() for case_id in there])
 
-    def _pack(self, stated: Draft | Plan | None) -> NewEntry:
-        if isinstance(stated, Draft):
-            return pack_draft(stated, self._places, self._names)
+    def _pack(self, stated: Stated | None) -> tuple[bytes, int | None, int]:
+        """The entry, and the plan's outlook."""
+        if isinstance(stated, Packed):
+            return stated[:3]
         if stated is None:
-            return _GONE
-        return NewEntry(pack(stated, self._places, self._names), *stated.outlook())
+            return b"", None, 0
+        plan = stated.plan
+        return pack(plan, self._places, self._names), *plan.outlook()
 
 
-def _follow(stored: Draft | Plan | None, change: Change) -> Draft | Plan | None:
-    """As `follow`; a draft is worked out only where there is something to compare it with."""
+def _follow(stored: Stated | None, change: Change) -> Stated | None:
+    """As `follow`; a plan is worked out only where there is another to compare it with."""
     if stored is None:
         return change.stated
-    plan = stored.plan if isinstance(stored, Draft) else stored
-    return follow(plan, change.revision, change.plan)
+    return follow(stored.plan, change.revision, change.plan)
 
 
 def _earlier(one_ms: int | None, other_ms: int | None) -> int | None:

@@ -93,7 +93,8 @@ class Owner:
     async def read(self, cases: Sequence[Change] | None = None) -> None:
         changes = self._log.cases[self._next :] if cases is None else cases
         self._next = len(self._log.cases)
-        await self._store.apply(changes, self._next)
+        prepared = [self._store.prepare(change) for change in changes]
+        await self._store.apply(prepared, self._next)
 
     async def fire(self, now_ms: int, *, last: bool = False) -> list[Published]:
         """All that is due, and note it; the `last` time it is not in the log."""

@@ -218,11 +218,19 @@ class ShardMachine(RuleBasedStateMachine):
 
     def _apply(self, next_case: int) -> None:
         changes = self.log[self.oracle.next_case or 0 : next_case]
-        standing, _ = self.run(self.store.apply(changes, next_case))
+        before = self.oracle.firsts()
+        standing, first_ms = self.run(self.store.apply(self._prepared(changes), next_case))
         for change in changes:
             self.oracle.apply(change)
         self.oracle.next_case = next_case
         assert standing == self.oracle.standing()
+        after = self.oracle.firsts()
+        earlier = [at_ms for case_id, at_ms in after.items() if at_ms != before.get(case_id)]
+        # So whoever sleeps is awake in time.
+        assert not earlier or (first_ms is not None and first_ms <= min(earlier))
+
+    def _prepared(self, changes: Iterable[Change]) -> list[Change]:
+        return [self.store.prepare(change) for change in changes]
 
     def _acknowledge_log(self) -> None:
         unknown = self.deadlines[self.oracle.next_deadline or 0 :]
@@ -356,7 +364,7 @@ class ShardMachine(RuleBasedStateMachine):
         self.mortal.calls_left, self.mortal.done = calls, done
         changes = self.log[self.oracle.next_case or 0 :]
         try:
-            self.run(self.store.apply(changes, len(self.log)))
+            self.run(self.store.apply(self._prepared(changes), len(self.log)))
         except StoreError:
             self._new_owner_after_a_death()
         else:
@@ -394,7 +402,8 @@ class ShardMachine(RuleBasedStateMachine):
         self.store = self.make_store(self.mortal, self.prefix, 0)  # type: ignore[arg-type]
         taken = self.run(self.store.take_over())
         self._settle_to(taken.next_case, taken.next_deadline)
-        self.run(self.store.apply(self.log[taken.next_case or 0 :], len(self.log)))
+        changes = self._prepared(self.log[taken.next_case or 0 :])
+        self.run(self.store.apply(changes, len(self.log)))
         unknown = self.deadlines[taken.next_deadline or 0 :]
         again = [(case_id, (identity,)) for case_id, identity in unknown]
         self.run(self.store.acknowledge([*again, *(fired or [])], len(self.deadlines)))

@@ -83,6 +83,9 @@ class SortedSetStore:
         await _START_OVER.run(self._redis, self._keys, *self._hold())
         self._next_case = self._next_deadline = None
 
+    def prepare(self, change: Change) -> Change:
+        return change
+
     async def apply(self, changes: Sequence[Change], next_case: int) -> Applied:
         plans = [(change.case_id, change.revision, change.plan) for change in changes]
         args: list[bytes | str | int] = [*self._hold(), next_case]

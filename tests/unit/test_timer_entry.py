@@ -87,9 +87,9 @@ def test_a_draft_becomes_the_entry_of_its_plan(
     places, names = Names(), Names()
     for number in range(names_before):
         names[str(number), "1", "due"]
-    entry, first_ms, standing = pack_draft(draft, places, names)
-    assert unpack(entry, places, names) == plan
-    assert (first_ms, standing) == plan.outlook()
+    packed = pack_draft(draft, places, names)
+    assert packed.plan == plan
+    assert (packed.first_ms, packed.standing) == plan.outlook()
 
 
 @pytest.mark.parametrize("length_ms", [900_000, 30 * DAY_MS])
