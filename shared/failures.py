@@ -23,10 +23,10 @@ class FailureLimit:
         self.reached = False
         """The newest failures did not pass, so the partition stands still."""
 
-    def note(self, now_ms: int, count: int) -> None:
+    def check(self, now_ms: int, count: int) -> None:
         """To be called for each batch before its commit, with the number of its failures.
 
-        Raises TooManyFailures where they must not pass; they are not counted then, for they will come again.
+        Raises TooManyFailures where they must not pass. Counts none: without a commit they will come again.
         """
         while self._passed and self._passed[0][0] <= now_ms - WINDOW_MS:
             self._passed.popleft()
@@ -37,5 +37,8 @@ class FailureLimit:
                 f"a rule failed on {before + count} records within {WINDOW_MS // MINUTE_MS} minutes; "
                 "the partition waits for a version that can judge them"
             )
+
+    def note(self, now_ms: int, count: int) -> None:
+        """So many are committed."""
         if count:
             self._passed.append((now_ms, count))

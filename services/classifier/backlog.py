@@ -35,6 +35,7 @@ from services.classifier.revisions import (
     Turn,
     close,
     make_condition,
+    make_revision,
     out_of_backlog,
     set_gone,
     tell_gone,
@@ -50,6 +51,7 @@ from services.classifier.state import (
     Emu,
     with_marks,
 )
+from shared.documents.fault import FaultChange
 from shared.documents.internal import Edge
 
 
@@ -87,11 +89,17 @@ def say_past(
     return _repeat(condition, edge, now_ms, rules, counts=counts)
 
 
-def end_backlog(conditions: Iterable[Condition], now_ms: int, rules: Rules) -> Iterator[Turn]:
-    """What is told, or waits to be, of each condition of the EMU that was kept back."""
+def end_backlog(
+    conditions: Iterable[Condition], now_ms: int, rules: Rules, *, plainly: bool = False
+) -> Iterator[Turn]:
+    """What is told, or waits to be, of each condition of the EMU that was kept back.
+
+    `plainly`: told at once and by the catalogue alone, for a rule has failed there.
+    """
+    come_out = _come_out_plainly if plainly else _come_out
     for condition in sorted(conditions, key=lambda one: one.name):
         if condition.marks is not None and condition.marks.untold:
-            yield _come_out(condition, now_ms, rules)
+            yield come_out(condition, now_ms, rules)
 
 
 def _begin(edge: Edge, raises: tuple[int, ...], rules: Rules) -> Condition:
@@ -211,6 +219,21 @@ def _come_out(condition: Condition, now_ms: int, rules: Rules) -> Turn:
     if ripe_at_ms <= now_ms:
         return tell_risen(condition, now_ms, rules)
     return Turn("held", replace(known, ripe_at_ms=ripe_at_ms))
+
+
+def _come_out_plainly(condition: Condition, now_ms: int, rules: Rules) -> Turn:
+    known = out_of_backlog(condition, now_ms)
+    leaves = not condition.is_raised and condition.clears_at_ms is not None
+    if not leaves and not (condition.is_raised and condition.ripe_at_ms is not None):
+        return Turn("history", known)
+    if leaves:
+        change: FaultChange = "cleared" if condition.revision else "opened"
+        told = set_gone(condition, _gone_ms(condition), now_ms)
+    else:
+        change = "reopened" if condition.revision else "opened"
+        told = replace(known, cleared_at_ms=None, closes_at_ms=None, ripe_at_ms=None)
+    told = make_revision(told, now_ms, rules.catalogue)
+    return Turn(change, told, ((change, told),))
 
 
 def _gone_ms(condition: Condition) -> int:

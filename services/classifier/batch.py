@@ -1,5 +1,8 @@
 """Records judged, and what is due on the way, in the order of the task's time. No I/O."""
 
+from collections.abc import Callable
+from functools import partial
+
 from msgspec.structs import replace
 
 from services.classifier.facts import judge_fact
@@ -15,7 +18,7 @@ from services.classifier.judge import (
 from services.classifier.known import Known, Touched
 from services.classifier.listening import Listening, listen
 from services.classifier.moves import At, judge_moving, stop_waiting
-from services.classifier.plain import judge_plainly, wake_plainly
+from services.classifier.plain import judge_plainly, judge_silence_plainly, wake_plainly
 from services.classifier.presence import (
     OFFLINE,
     judge_presence,
@@ -26,7 +29,15 @@ from services.classifier.presence import (
 )
 from services.classifier.repeats import judge_repeat
 from services.classifier.staged import Staged, WakeFailure
-from services.classifier.state import Condition, ConditionKey, ConditionName, Emu
+from services.classifier.state import (
+    Condition,
+    ConditionKey,
+    ConditionName,
+    Emu,
+    condition_key,
+    emu_key,
+    encode,
+)
 from shared.documents.internal import (
     Edge,
     Fact,
@@ -89,14 +100,18 @@ class Batch(Staged):
     def judge_plainly(self, record: InternalRecord) -> None:
         """As `judge`, where a rule of it raises: by the catalogue's grade, without rules."""
         known = self._touch(record.emu_id)
-        self._take(record.emu_id, known, judge_moving(record, known, self._at, self._judge_plainly))
+        outcome = judge_moving(record, known, self._plain_at, self._judge_plainly)
+        self._take(record.emu_id, known, outcome)
 
     def stop_waiting(self, at_ms: int) -> None:
         """All input up to this moment is taken: who has waited too long for a transfer waits no longer."""
         for emu_id in self._partition.moves.waiting_too_long(at_ms):
             known = self._touch(emu_id)
             if known.move is not None and known.move.holds:
-                self._take(emu_id, known, stop_waiting(known, self._at))
+                stop, stop_plainly = (
+                    partial(stop_waiting, known, at) for at in (self._at, self._plain_at)
+                )
+                self._take_or_plainly(emu_id, stop, stop_plainly)
 
     def follow_clock(self, now_ms: int) -> bool:
         """Move the task's time to `now_ms`, never back, and wake what is due on the way, in order.
@@ -150,7 +165,8 @@ class Batch(Staged):
         try:
             self._take_awake(condition, wake(condition, self.meta.now_ms, self._rules))
         except Exception as error:  # noqa: BLE001 - told by the task, as those of records are
-            self.failures.append(WakeFailure(condition, error, self._wake_plainly(condition)))
+            was, became = encode(condition), self._wake_plainly(condition)
+            self.failures.append(WakeFailure(condition_key(condition.key), was, error, became))
 
     def _wake_plainly(self, condition: Condition) -> str:
         """What has become of it, in words. What cannot be woken so waits for its next word."""
@@ -180,18 +196,33 @@ class Batch(Staged):
             self._partition.wake_emu_at(emu_id, backlog.ends_at_ms)
             return
         self._move_time(due_ms)
-        self._end_backlog(emu_id, self._touch(emu_id))
+        end = partial(self._end_of_backlog, self._touch(emu_id))
+        self._take_or_plainly(emu_id, end, partial(end, plainly=True))
 
-    def _end_backlog(self, emu_id: str, known: Touched) -> None:
-        outcome = end_of_backlog(known.emu, known.conditions, self.meta.now_ms, self._rules)
-        self._take(emu_id, known, outcome)
+    def _end_of_backlog(self, known: Known, *, plainly: bool = False) -> Outcome:
+        now_ms, rules = self.meta.now_ms, self._rules
+        return end_of_backlog(known.emu, known.conditions, now_ms, rules, plainly=plainly)
+
+    def _take_or_plainly(
+        self, emu_id: str, judge: Callable[[], Outcome], judge_plainly: Callable[[], Outcome]
+    ) -> None:
+        """What comes of a wake-up of the EMU; where a rule fails there, of the catalogue alone."""
+        known = self._touch(emu_id)
+        try:
+            self._take(emu_id, known, judge())
+        except Exception as error:  # noqa: BLE001 - told by the task, as those of records are
+            key, value = emu_key(emu_id), encode(known.emu)
+            self._take(emu_id, known, judge_plainly())
+            became = "it was judged by the catalogue alone"
+            self.failures.append(WakeFailure(key, value, error, became))
 
     def _judge(self, emu: Emu, record: Word | Fact) -> Outcome:
         """A record that is to be judged here and now. If it ends a backlog, that is staged before it."""
         now_ms, rules = self.meta.now_ms, self._rules
         known = self._look(record.emu_id)
         if emu.backlog is not None and ends_backlog(emu, record):
-            self._end_backlog(record.emu_id, self._touch(record.emu_id))
+            touched = self._touch(record.emu_id)
+            self._take(record.emu_id, touched, self._end_of_backlog(touched))
             emu = replace(emu, backlog=None)
         conditions, earlier = known.conditions, self.raises.of
         match record:
@@ -264,19 +295,22 @@ class Batch(Staged):
             if at_ms > listed_ms or not self._wake_until(at_ms):
                 silences.put(emu_id, at_ms)
                 continue
-            known = self._touch(emu_id)
-            outcome = judge_silence(
-                emu_id,
-                known.emu,
-                known.conditions,
-                at_ms,
-                now_ms=self.meta.now_ms,
-                rules=self._rules,
-                earlier=self.raises.of,
-            )
-            self._take(emu_id, known, outcome)
+            self._judge_silence(emu_id, at_ms)
         return False
+
+    def _judge_silence(self, emu_id: str, at_ms: int) -> None:
+        known, now_ms, rules = self._touch(emu_id), self.meta.now_ms, self._rules
+        silent = emu_id, known.emu, known.conditions, at_ms
+        self._take_or_plainly(
+            emu_id,
+            lambda: judge_silence(*silent, now_ms=now_ms, rules=rules, earlier=self.raises.of),
+            lambda: judge_silence_plainly(*silent, now_ms=now_ms, catalogue=rules.catalogue),
+        )
 
     @property
     def _at(self) -> At:
         return At(self._partition.here, self.meta.now_ms, self._rules)
+
+    @property
+    def _plain_at(self) -> At:
+        return self._at._replace(plainly=True)

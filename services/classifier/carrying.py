@@ -28,6 +28,7 @@ from services.classifier.state import (
     Link,
     with_marks,
 )
+from shared.catalogue import Catalogue
 from shared.documents.ids import make_id
 
 
@@ -46,7 +47,7 @@ decode_carried = msgspec.msgpack.Decoder(Carried).decode
 
 
 def hand_over(
-    conditions: Iterable[Condition], now_ms: int, rules: Rules
+    conditions: Iterable[Condition], now_ms: int, rules: Rules, *, plainly: bool = False
 ) -> tuple[tuple[Told, ...], tuple[Condition, ...]]:
     """The last revisions of their faults, and what goes along.
 
@@ -55,7 +56,7 @@ def hand_over(
     """
     known = {condition.name: condition for condition in conditions}
     left: list[Told] = []
-    for turn in end_backlog(known.values(), now_ms, rules):
+    for turn in end_backlog(known.values(), now_ms, rules, plainly=plainly):
         left += turn.told
         if turn.condition is not None:
             known[turn.condition.name] = turn.condition
@@ -117,6 +118,18 @@ def receive(
     graver = joined.grade < here.grade
     change = "opened" if not here.revision else "regraded" if graver else "repeated"
     return publish(change, replace(joined, ripe_at_ms=None), now_ms, rules)
+
+
+def receive_plainly(
+    here: Condition | None, came: Condition, now_ms: int, catalogue: Catalogue
+) -> Turn:
+    """As `receive`, where a rule of it fails: it stands as it came, but where more is known of it here."""
+    if here is not None and not here.is_word_only:
+        return Turn("nothing")
+    if came.marks is None or came.marks.moved_from is None:
+        return Turn("nothing", came)
+    came = make_revision(came, now_ms, catalogue)
+    return Turn("opened", came, (("opened", came),))
 
 
 def _receive_after_clear(

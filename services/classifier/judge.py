@@ -207,10 +207,15 @@ def judge_ruling(
 
 
 def end_of_backlog(
-    emu: Emu, conditions: Mapping[ConditionName, Condition], now_ms: int, rules: Rules
+    emu: Emu,
+    conditions: Mapping[ConditionName, Condition],
+    now_ms: int,
+    rules: Rules,
+    *,
+    plainly: bool = False,
 ) -> Outcome:
     """The EMU tells of the present again, or has for long enough told of nothing else but the past."""
-    turns = tuple(end_backlog(conditions.values(), now_ms, rules))
+    turns = tuple(end_backlog(conditions.values(), now_ms, rules, plainly=plainly))
     return Outcome(
         "backlog_ended",
         replace(emu, backlog=None),

@@ -31,6 +31,7 @@ from services.classifier.carrying import (
     merge_heard,
     move_to,
     receive,
+    receive_plainly,
 )
 from services.classifier.facts import HELD_BACK, judge_fact
 from services.classifier.judge import Outcome
@@ -72,6 +73,8 @@ class At(NamedTuple):
     here: Here
     now_ms: int
     rules: Rules
+    plainly: bool = False
+    """Without the rules, as far as can be: one has failed."""
 
 
 class _Came(NamedTuple):
@@ -260,7 +263,7 @@ def _come(known: Known, move: Move, fact: Fact, at: At) -> Outcome:
         # What came while it was away was passed on, and not judged: what was judged, the transfers tell.
         arrivals=() if move.to_site is not None and not move.leaves_by else move.arrivals,
     )
-    left, carried = hand_over(moving, at.now_ms, at.rules)
+    left, carried = hand_over(moving, at.now_ms, at.rules, plainly=at.plainly)
     gone = tuple(condition.name for condition in moving)
     outcome = replace(
         outcome,
@@ -286,7 +289,8 @@ def _by_record(move: Move, here: Here, revision: int) -> Arrivals:
 
 def _leave(known: Known, move: Move, fact: Fact, at: At) -> Outcome:
     """It is elsewhere: all that is known of it goes there, if only that nothing is."""
-    left, carried = hand_over(known.conditions.values(), at.now_ms, at.rules)
+    standing = known.conditions.values()
+    left, carried = hand_over(standing, at.now_ms, at.rules, plainly=at.plainly)
     arrivals = seal(move.arrivals, (at.here.number, move.epoch))
     emu = replace(known.emu, sources=(), backlog=None)
     heard = Carried(emu, known.facts, arrivals, passed=move.passed)
@@ -351,7 +355,10 @@ def _open(known: Known, came: _Came, at: At, gone: tuple[Gone, ...] = ()) -> Out
         arrived = move_to(condition, came.site_id, came.receipt_ms if put_into_service else None)
         here = known.conditions.get(condition.name)
         gone_ms = gone_at_ms(gone, condition.name) if gone and here is None else None
-        turn = receive(here, arrived, at.now_ms, at.rules, gone_ms=gone_ms)
+        if at.plainly:
+            turn = receive_plainly(here, arrived, at.now_ms, at.rules.catalogue)
+        else:
+            turn = receive(here, arrived, at.now_ms, at.rules, gone_ms=gone_ms)
         if turn.condition is not None:
             conditions.append(turn.condition)
         told += turn.told

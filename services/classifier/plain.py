@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from services.classifier.grading import is_graver, regrade
 from services.classifier.judge import Outcome
 from services.classifier.order import is_redelivered, remember_source
+from services.classifier.presence import OFFLINE, Conditions, say_offline
 from services.classifier.revisions import Told, make_revision, set_gone
 from services.classifier.scope import is_spoken_of, names_spoken_of
 from services.classifier.state import Condition, ConditionName, Emu, facts_of, set_stale
@@ -58,6 +59,24 @@ def judge_plainly(
         changed[word.name] = condition
     heard = remember_source(emu, record.source, record.receipt_ms)
     return Outcome("rule_failed", heard, tuple(changed.values()), tuple(told))
+
+
+def judge_silence_plainly(
+    emu_id: str, emu: Emu, conditions: Conditions, at_ms: int, *, now_ms: int, catalogue: Catalogue
+) -> Outcome:
+    """Of an EMU with a link. What stands at it is not marked as stale."""
+    if emu.link is None:
+        return Outcome("nothing")
+    said = say_offline(emu_id, emu.link, at_ms)
+    applied = _apply(_Word(OFFLINE, said), conditions.get(OFFLINE), at_ms, now_ms, catalogue)
+    heard = replace(emu, link=replace(emu.link, gone=True))
+    if applied is None:
+        return Outcome("rule_failed", heard)
+    change, condition = applied
+    if change is None:
+        return Outcome("rule_failed", heard, (condition,))
+    condition = make_revision(condition, now_ms, catalogue)
+    return Outcome("rule_failed", heard, (condition,), ((change, condition),))
 
 
 def wake_plainly(condition: Condition, now_ms: int, catalogue: Catalogue) -> Outcome:

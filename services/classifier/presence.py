@@ -113,11 +113,16 @@ def judge_silence(
     link = emu.link
     if link is None:
         return Outcome("nothing")
-    said = _edge(emu_id, link.site_id, link.source, at_ms, at_ms, raised=True)
+    said = say_offline(emu_id, link, at_ms)
     heard = replace(emu, link=replace(link, gone=True))
     return _raise_offline(
         "silent", heard, conditions, said, now_ms=now_ms, rules=rules, earlier=earlier
     )
+
+
+def say_offline(emu_id: str, link: Link, at_ms: int) -> Edge:
+    """The word on our own condition: it was silent for too long at the receipt `at_ms`."""
+    return _edge(emu_id, link.site_id, link.source, at_ms, at_ms, raised=True)
 
 
 def mark_stale(condition: Condition, now_ms: int, rules: Rules) -> Turn:

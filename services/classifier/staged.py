@@ -46,9 +46,11 @@ ChangelogEntry = tuple[bytes, bytes | None]
 
 
 class WakeFailure(NamedTuple):
-    """A condition on whose wake-up a rule failed."""
+    """A wake-up, of a condition or of an EMU, at which a rule failed."""
 
-    condition: Condition
+    key: bytes
+    value: bytes
+    """What the changelog has of it."""
     error: Exception
     became: str
     """What has become of it, in words."""

@@ -30,7 +30,6 @@ from services.classifier.metrics import (
 )
 from services.classifier.partition import Partition
 from services.classifier.rules import Rules
-from services.classifier.state import condition_key, encode
 from services.classifier.whereabouts import Here
 from shared.documents.dead_letter import DeadLetter, Origin, make_dead_letter
 from shared.documents.emu import EMU_STATES, decode_emu_record
@@ -172,12 +171,13 @@ class ClassifierBatch:
             return False
         # All input is read: what was held too long for a transfer waits no longer.
         self._batch.stop_waiting(at_ms)
+        self._bury_wake_ups()
         self._judge_released(self._partition.meta.offset)
         return True
 
     def write(self, offset: int) -> Iterator[Outgoing]:
         """Raises TooManyFailures where the partition is to wait for better rules."""
-        self._failures.note(now_ms(), self._failed)
+        self._failures.check(now_ms(), self._failed)
         self._batch.end(offset)
         faults, changelog, number = self._topics.faults, self._topics.classifier_state, self._number
         for fault in self._batch.faults:
@@ -193,6 +193,7 @@ class ClassifierBatch:
             yield bury(letter, self._topics.dead_letters, number)
 
     def apply(self) -> None:
+        self._failures.note(now_ms(), self._failed)
         self._partition.apply(self._batch)
         for verdict, count in self._batch.verdicts.items():
             ALARMS.labels(verdict).inc(count)
@@ -267,11 +268,10 @@ class ClassifierBatch:
         return "it was judged by the catalogue alone"
 
     def _bury_wake_ups(self) -> None:
-        """No record made a rule fail there, so its dead letter is the changelog's word on the condition."""
-        for condition, error, became in self._batch.failures:
-            log.error("a rule failed at a wake-up", key=condition.key, exc_info=error)
+        """No record made a rule fail there, so its dead letter is the changelog's word on whom it was for."""
+        for key, value, error, became in self._batch.failures:
+            log.error("a rule failed at a wake-up", key=key, exc_info=error)
             told = RecordError(RULE_FAILED, f"{error!r} at a wake-up; {became}")
-            key, value = condition_key(condition.key), encode(condition)
             offset = self._batch.meta.offset
             self._bury(
                 told, _Remembered(self._topics.classifier_state, self._number, offset, key, value)

@@ -183,9 +183,10 @@ class DispatchTask:
                 batch = await self._load(connection, events)
                 at_ms = now_ms()
                 batch.judge(events, at_ms)
-                self._check_failures(batch, at_ms)
+                failed = self._check_failures(batch, at_ms)
                 await store.write(connection, batch.changes)
                 await store.move_inputs(connection, self._partition, self._next, new)
+        self._failures.note(at_ms, failed)
         self._next = {**self._next, **new}
         self._bells.ring()
         self._tell(batch)
@@ -200,13 +201,17 @@ class DispatchTask:
             return Event(record, error)
         return None if document is None else Event(record, document)
 
-    def _check_failures(self, batch: Batch, at_ms: int) -> None:
-        """Raises TooManyFailures where a rule of ours fails so often that waiting is better."""
+    def _check_failures(self, batch: Batch, at_ms: int) -> int:
+        """On how many records a rule of ours failed.
+
+        Raises TooManyFailures where one fails so often that waiting is better.
+        """
         causes = [error.__cause__ for _, error in batch.refused if error.reason == RULE_FAILED]
         if causes:
             # One traceback for all: they are nearly always the same, and they cost ms.
             log.error("a rule failed", partition=self._partition, exc_info=causes[0])
-        self._failures.note(at_ms, len(causes))
+        self._failures.check(at_ms, len(causes))
+        return len(causes)
 
     def _tell(self, batch: Batch) -> None:
         for outcome, count in batch.outcomes.items():

@@ -1,15 +1,17 @@
 """A record on which a rule fails is judged by its catalogue grade alone."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
+from services.classifier import moves
 from services.classifier.plain import RULE_FAILED_REASON
 from services.classifier.state import REOPEN_WINDOW_MS
 from shared.catalogue import Catalogue
 from shared.documents.fault import Fault
-from shared.documents.internal import InternalRecord
-from shared.times import MINUTE_MS
+from shared.documents.internal import Edge, InternalRecord
+from shared.times import HOUR_MS, MINUTE_MS, to_rfc3339
 from tests.unit.alarms import (
     CATALOGUE,
     CODE_A,
@@ -18,10 +20,14 @@ from tests.unit.alarms import (
     Desk,
     changes,
     edge,
+    fact,
     part,
+    presence,
     ruling,
     snapshot,
+    tick,
 )
+from tests.unit.moving import Partitions, X, Y, Z, moved
 
 
 def failing(desk: Desk, *records: InternalRecord) -> list[Fault]:
@@ -35,7 +41,7 @@ def failing(desk: Desk, *records: InternalRecord) -> list[Fault]:
     return desk.published[before:]
 
 
-def rule_with_a_bug(*_: object) -> None:
+def rule_with_a_bug(*_: object, **__: object) -> None:
     raise ZeroDivisionError
 
 
@@ -83,6 +89,103 @@ def test_what_cannot_be_woken_at_all_waits_for_its_next_word(
         assert {fault.code for fault in desk.published} == {CODE_A}
     desk.restart()
     assert named(desk.hear(until_ms=NOON_MS + 60_000)) == [("opened", "unknown.code")]
+
+
+def of_the_past(offset: int, code: str, **fields: Any) -> Edge:
+    return edge(offset, code=code, historical=True, at_ms=NOON_MS - HOUR_MS + offset, **fields)
+
+
+def test_a_rule_that_fails_at_the_end_of_a_backlog_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What stands is told with clocks from then, what has gone as cleared, and the partition goes on."""
+    desk = Desk(CATALOGUE, hold_ms=HOLDS_MS)
+    desk.hear(of_the_past(1, "x.1"), of_the_past(2, "x.2"))
+    gone = of_the_past(300_000, "x.2", raised=False)
+    assert desk.hear(gone) == []
+    with monkeypatch.context() as broken:
+        broken.setattr("services.classifier.backlog._come_out", rule_with_a_bug)
+        batch = desk.partition.stage()
+        assert batch.follow_clock(NOON_MS + MINUTE_MS)
+        desk.commit(batch)
+    assert [(fault.code, fault.change, fault.state) for fault in desk.published] == [
+        ("x.1", "opened", "open"),
+        ("x.2", "opened", "cleared"),
+    ]
+    assert desk.published[0].clocks_from == to_rfc3339(NOON_MS + MINUTE_MS)
+    (failure,) = batch.failures
+    assert isinstance(failure.error, ZeroDivisionError)
+    told = desk.hear(until_ms=NOON_MS + HOUR_MS)
+    assert named(told) == [("closed", "x.2")]
+
+
+def test_a_rule_that_fails_at_a_silence_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    desk.hear(presence(1, interval_s=30))
+    ticks = [tick(NOON_MS + at_ms) for at_ms in range(0, 2 * MINUTE_MS, 5_000)]
+    with monkeypatch.context() as broken:
+        broken.setattr("services.classifier.batch.judge_silence", rule_with_a_bug)
+        (fault,) = desk.hear(*ticks)
+    assert (fault.change, fault.code) == ("opened", "bakvakt:emu_offline")
+    assert desk.partition.offline == 1
+    alive = presence(2, receipt_ms=NOON_MS + 3 * MINUTE_MS)
+    assert changes(desk.hear(alive)) == ["cleared"]
+
+
+def test_what_goes_to_another_site_goes_there_although_a_rule_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet = Partitions()
+    fleet.hear(fact(1, site_id=X), edge(1, site_id=X, code="x.1"))
+    past: dict[str, Any] = {"site_id": X, "historical": True, "at_ms": NOON_MS - HOUR_MS}
+    fleet.hear(edge(2, code="x.2", **past))
+    own, old = moved(2, Y, X)
+    leaving, coming = fleet.states[0].stage(), fleet.states[1].stage()
+    with monkeypatch.context() as broken:
+        broken.setattr("services.classifier.backlog._come_out", rule_with_a_bug)
+        broken.setattr("services.classifier.moves.receive", rule_with_a_bug)
+        with pytest.raises(ZeroDivisionError):
+            leaving.judge(old)
+        leaving.judge_plainly(old)
+        (transfer,) = leaving.sent
+        coming.judge(own)
+        with pytest.raises(ZeroDivisionError):
+            coming.judge(transfer)
+        coming.judge_plainly(transfer)
+    assert sorted(named(leaving.faults)) == [
+        ("moved", "x.1"),
+        ("moved", "x.2"),
+        ("opened", "x.2"),
+    ]
+    assert sorted(named(coming.faults)) == [("opened", "x.1"), ("opened", "x.2")]
+
+
+def test_who_waits_too_long_for_a_transfer_waits_no_longer_although_a_rule_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has gone on meanwhile, so its wait ends with another transfer."""
+    fleet = Partitions()
+    fleet.hear(fact(1, site_id=X), edge(1, site_id=X))
+    own, _ = moved(2, Y, X)
+    fleet.hear(own)
+    _, on = moved(3, Z, Y)
+    fleet.hear(on)
+    batch = fleet.states[1].stage()
+    with monkeypatch.context() as broken:
+        calls = iter([True])
+        honest = moves.hand_over
+
+        def fails_once(*known: Any, plainly: bool = False) -> Any:
+            if next(calls, False):
+                raise ZeroDivisionError
+            assert plainly
+            return honest(*known, plainly=plainly)
+
+        broken.setattr("services.classifier.moves.hand_over", fails_once)
+        batch.stop_waiting(NOON_MS + HOUR_MS)
+        batch.stop_waiting(NOON_MS + 2 * HOUR_MS)
+    assert len(batch.sent) == 1
+    assert len(batch.failures) == 1
 
 
 def test_a_clear_clears_and_the_fault_is_closed_by_the_rules(desk: Desk) -> None:

@@ -10,10 +10,12 @@ from tests.unit.dispatch_documents import T0
 
 
 def passes(limit: FailureLimit, at_ms: int, count: int) -> bool:
+    """Its batch is committed then."""
     try:
-        limit.note(at_ms, count)
+        limit.check(at_ms, count)
     except TooManyFailures:
         return False
+    limit.note(at_ms, count)
     return True
 
 
@@ -22,7 +24,7 @@ def test_a_hundred_pass_and_the_next_one_does_not() -> None:
     limit.note(T0, 60)
     limit.note(T0 + 1, 40)
     with pytest.raises(TooManyFailures) as raised:
-        limit.note(T0 + 2, 1)
+        limit.check(T0 + 2, 1)
     assert raised.value.reason == "rule_failed"
     assert limit.reached
 
@@ -40,6 +42,12 @@ def test_what_came_again_and_again_is_not_counted_again_and_again() -> None:
     limit.note(T0, MOST_IN_WINDOW)
     assert not any(passes(limit, T0 + at_ms, 1) for at_ms in range(0, WINDOW_MS, 10_000))
     assert passes(limit, T0 + WINDOW_MS, 1)
+
+
+def test_a_batch_that_was_not_committed_is_not_counted() -> None:
+    limit = FailureLimit()
+    for _ in range(3):
+        limit.check(T0, 60)
 
 
 @given(st.lists(st.tuples(st.integers(0, WINDOW_MS), st.integers(0, 150))))
