@@ -105,7 +105,11 @@ async def test_an_emu_that_falls_silent_is_offline_and_what_stood_is_stale_until
     code: Any = report()["code"]
     async with running(stage.ingest(), stage.classifier()):
         async with beating(stage, 2) as heart:
-            await stage.send(report(), said("heartbeat"))
+            await stage.send(report())
+            await until(lambda: _count(stage, 1, 1), timeout_s=90)
+            await stage.send(
+                said("heartbeat")
+            )  # the newest word of it: inputs are read side by side
             await until(lambda: is_offline(stage, 1), timeout_s=90)
             heart.check(await told(stage, 2))
         await stage.send(said("online"))
