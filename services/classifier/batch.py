@@ -74,7 +74,7 @@ class Batch(Staged):
         if known.facts.state == "retired" and type(record) is not Fact:
             self.retired += 1
         if type(record) is not Edge or known.move is not None or known.emu.backlog is not None:
-            outcome = judge_moving(record, known, self._at, self._judge)
+            outcome = judge_moving(record, known.known, self._at, self._judge)
         elif self._is_repeat(known, record):
             return  # nearly all
         else:
@@ -100,7 +100,7 @@ class Batch(Staged):
     def judge_plainly(self, record: InternalRecord) -> None:
         """As `judge`, where a rule of it raises: by the catalogue's grade, without rules."""
         known = self._touch(record.emu_id)
-        outcome = judge_moving(record, known, self._plain_at, self._judge_plainly)
+        outcome = judge_moving(record, known.known, self._plain_at, self._judge_plainly)
         self._take(record.emu_id, known, outcome)
 
     def stop_waiting(self, at_ms: int) -> None:
@@ -109,7 +109,7 @@ class Batch(Staged):
             known = self._touch(emu_id)
             if known.move is not None and known.move.holds:
                 stop, stop_plainly = (
-                    partial(stop_waiting, known, at) for at in (self._at, self._plain_at)
+                    partial(stop_waiting, known.known, at) for at in (self._at, self._plain_at)
                 )
                 self._take_or_plainly(emu_id, stop, stop_plainly)
 
@@ -128,7 +128,7 @@ class Batch(Staged):
     def _is_repeat(self, known: Touched, edge: Edge) -> bool:
         """Whether it was one, and the short way did for it."""
         name = (edge.component, edge.code)
-        condition = known.conditions.get(name)
+        condition = known.get(name)
         if condition is None or not edge.raised:
             return False
         judged = judge_repeat(known.emu, condition, edge, self._rules.catalogue)
@@ -136,7 +136,7 @@ class Batch(Staged):
             return False
         known.emu, again = judged
         known.is_heard = self._is_changed = True
-        known.count(name, condition, again)
+        known.changed[name] = again
         if condition.publish_at_ms is None and (at_ms := again.wake_at_ms) is not None:
             self._partition.wake_at(at_ms, again)
         self.verdicts["repeat"] += 1
@@ -158,7 +158,7 @@ class Batch(Staged):
         if key[1:] == EMU_WAKE_UP:
             self._wake_emu(due_ms, key[0])
             return
-        condition = self._look(key[0]).conditions.get(key[1:])
+        condition = self._look(key[0]).get((key[1], key[2]))
         if condition is None or condition.wake_at_ms != due_ms:
             return  # it was cleared, woken or told meanwhile; its new wake-up is listed itself
         self._move_time(due_ms)
@@ -199,7 +199,7 @@ class Batch(Staged):
         end = partial(self._end_of_backlog, self._touch(emu_id))
         self._take_or_plainly(emu_id, end, partial(end, plainly=True))
 
-    def _end_of_backlog(self, known: Known, *, plainly: bool = False) -> Outcome:
+    def _end_of_backlog(self, known: Touched, *, plainly: bool = False) -> Outcome:
         now_ms, rules = self.meta.now_ms, self._rules
         return end_of_backlog(known.emu, known.conditions, now_ms, rules, plainly=plainly)
 
@@ -239,19 +239,19 @@ class Batch(Staged):
             case Fact():
                 return judge_fact(known.facts, conditions.values(), record, now_ms, rules)
 
-    def _judge_edge(self, emu: Emu, known: Known, edge: Edge) -> Outcome:
-        condition = known.conditions.get((edge.component, edge.code))
+    def _judge_edge(self, emu: Emu, known: Known | Touched, edge: Edge) -> Outcome:
+        condition = known.get((edge.component, edge.code))
         outcome = judge_edge(
             emu, condition, edge, self.meta.now_ms, self._rules, earlier=self.raises.of
         )
         return outcome if emu.link is None else self._note_life(emu, known, edge, outcome)
 
     def _note_life(
-        self, emu: Emu, known: Known, record: Edge | Snapshot, outcome: Outcome
+        self, emu: Emu, known: Known | Touched, record: Edge | Snapshot, outcome: Outcome
     ) -> Outcome:
         if emu.link is None:
             return outcome
-        offline = known.conditions.get(OFFLINE) if emu.link.gone else None
+        offline = known.get(OFFLINE) if emu.link.gone else None
         return note_life(emu, offline, record, outcome, now_ms=self.meta.now_ms, rules=self._rules)
 
     def _judge_plainly(self, emu: Emu, record: Word | Fact) -> Outcome:
@@ -266,7 +266,7 @@ class Batch(Staged):
                 return False
             looks += 1
             emu_id, *name = to_mark.pop()
-            condition = self._look(emu_id).conditions.get((name[0], name[1]))
+            condition = self._look(emu_id).get((name[0], name[1]))
             if condition is not None and condition.name != OFFLINE:
                 turn = mark_stale(condition, self.meta.now_ms, self._rules)
                 conditions = () if turn.condition is None else (turn.condition,)

@@ -26,6 +26,10 @@ class Known(msgspec.Struct, gc=False):
         """The newest of its record."""
         return max(self.facts.revision, self.move.revision if self.move else 0)
 
+    def get(self, name: ConditionName) -> Condition | None:
+        """The condition of that name; None: there is none."""
+        return self.conditions.get(name)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing is remembered."""
@@ -33,11 +37,20 @@ class Known(msgspec.Struct, gc=False):
         return not heard and not self.conditions and self.move is None
 
 
-class Touched(Known, gc=False):
+NOTHING = Known()
+"""Of an EMU that was never heard of. Not to be changed."""
+
+
+class Touched(msgspec.Struct, gc=False):
     """The same with changes that are not yet true: what is true stays as it is."""
 
+    emu: Emu
+    facts: Facts
+    move: Move | None
+    stood: dict[ConditionName, Condition]
+    """The conditions that are true. Not to be changed."""
     changed: dict[ConditionName, Condition | None] = {}
-    """The conditions that were changed, as they were before; None: not there."""
+    """Those of them that are otherwise by now; None: not there any more."""
     is_judged: bool = False
     """Whether one of them was more than counted."""
     is_heard: bool = False
@@ -45,33 +58,40 @@ class Touched(Known, gc=False):
     is_learned: bool = False
     is_moved: bool = False
 
+    @property
+    def conditions(self) -> dict[ConditionName, Condition]:
+        """All of them by now. To be asked where all are wanted: they are put together each time."""
+        if not self.changed:
+            return self.stood
+        both = {**self.stood, **self.changed}
+        return {name: condition for name, condition in both.items() if condition is not None}
+
+    @property
+    def known(self) -> Known:
+        """All of it by now, not to be changed."""
+        return Known(self.emu, self.facts, self.conditions, self.move)
+
+    def get(self, name: ConditionName) -> Condition | None:
+        """The condition of that name by now; None: there is none."""
+        return self.changed[name] if name in self.changed else self.stood.get(name)
+
     def put(self, condition: Condition) -> Condition | None:
         """Add it, or replace the one of its name; returns what was there."""
         name = (condition.component, condition.code)
-        before = self.conditions.get(name)
-        self.changed.setdefault(name, before)
-        self.conditions[name] = condition
+        before = self.get(name)
+        self.changed[name] = condition
         self.is_judged = True
         return before
 
-    def count(self, name: ConditionName, before: Condition, after: Condition) -> None:
-        """Replace the one of that name by itself with one repeat more."""
-        self.changed.setdefault(name, before)
-        self.conditions[name] = after
-
     def remove(self, name: ConditionName) -> None:
         """Forget it."""
-        self.changed.setdefault(name, self.conditions.pop(name, None))
+        self.changed[name] = None
         self.is_judged = True
-
-
-NOTHING = Known()
-"""Of an EMU that was never heard of. Not to be changed."""
 
 
 def touch(known: Known) -> Touched:
     """`known`, to be changed."""
-    return Touched(known.emu, known.facts, known.conditions.copy(), known.move)
+    return Touched(known.emu, known.facts, known.move, known.conditions)
 
 
 class KnownEmus:
@@ -102,9 +122,14 @@ class KnownEmus:
     def put(self, emu_id: str, touched: Touched) -> None:
         """The changes are true now."""
         known = self.by_id.get(emu_id) or self.add(emu_id)
-        self.conditions += len(touched.conditions) - len(known.conditions)
-        known.emu, known.facts = touched.emu, touched.facts
-        known.conditions, known.move = touched.conditions, touched.move
+        known.emu, known.facts, known.move = touched.emu, touched.facts, touched.move
+        self.conditions -= len(known.conditions)
+        for name, condition in touched.changed.items():
+            if condition is None:
+                known.conditions.pop(name, None)
+            else:
+                known.conditions[name] = condition
+        self.conditions += len(known.conditions)
         if not known.conditions and known.is_empty:
             del self.by_id[emu_id]
 

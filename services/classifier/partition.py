@@ -188,8 +188,8 @@ class Partition:
         self.emus_by_state[after.state] += 1
 
     def _count(self, touched: Touched) -> None:
-        for name, before in touched.changed.items():
-            after = touched.conditions.get(name)
+        for name, after in touched.changed.items():
+            before = touched.stood.get(name)
             if before is not None and before.is_open:
                 self.open_by_grade[before.grade] -= 1
                 self.stale -= before.is_stale

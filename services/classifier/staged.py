@@ -131,8 +131,7 @@ class Staged:
         """What has to be written for this batch to be remembered."""
         self.raises.forget(self.meta.now_ms, self._rules)
         for emu_id, known in self.touched.items():
-            for name in known.changed:
-                condition = known.conditions.get(name)
+            for name, condition in known.changed.items():
                 yield condition_key((emu_id, *name)), condition and encode(condition)
             if known.is_heard:
                 yield emu_key(emu_id), encode(known.emu)
@@ -150,7 +149,7 @@ class Staged:
             yield emu_key(emu_id), None
         yield META_KEY, encode(self.meta)
 
-    def _look(self, emu_id: str) -> Known:
+    def _look(self, emu_id: str) -> Known | Touched:
         """What is known of it by now, not to be changed."""
         return self.touched.get(emu_id) or self._partition.known.of(emu_id)
 
@@ -239,6 +238,6 @@ class Staged:
 
     def _settle(self, known: Touched) -> None:
         """It is remembered as one that has never moved."""
-        emu = settle(known)
+        emu = settle(known.known)
         known.is_heard, known.is_moved = emu is not known.emu, True
         known.emu, known.move = emu, None
