@@ -1,20 +1,28 @@
 """Real Kafka, Redis and PostgreSQL, started once for the whole run on free ports."""
 
-import importlib
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from deploy.local.servers import RunningServers
 from shared.log import configure_log
 from tests.servers import own_servers
 
-# Its plugin else does so at the very end, where Python 3.11 may fail to compile it.
-importlib.import_module("hypothesis")
-
 # As in production: structlog's own default prints the variables of each frame, at a second a traceback.
 configure_log("json", "tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis draws the same examples in every run without the long tests: a change made red what is red.
+
+    `./bakvakt test --all`, and pytest by itself, draw others each time. Its import here is also for its
+    plugin, which else comes to it at the very end, where Python 3.11 may fail to compile it.
+    """
+    if config.getoption("markexpr") == "not long":
+        settings.register_profile("same", derandomize=True, database=None)
+        settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

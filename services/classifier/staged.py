@@ -164,7 +164,7 @@ class Staged:
         if outcome.told or outcome.left:  # first: where this raises, nothing is staged
             self._tell(known.facts, outcome)
         if outcome.move is not None:
-            self._take_move(known, outcome)
+            self._take_move(emu_id, known, outcome)
         if outcome.facts is not None:
             self._learn(known, outcome.facts)
         if outcome.emu is not None:
@@ -192,16 +192,22 @@ class Staged:
             was_gone, is_gone = (one is not None and one.gone for one in (link, emu.link))
             self.listened += (emu.link is not None) - (link is not None)
             self.offline += is_gone - was_gone
-            if (at_ms := silent_at_ms(emu, 0, self._rules)) is not None:
-                self._partition.silences.put(emu_id, at_ms)
-                self._is_clear = False
+            self._expect_silence(emu_id, emu)
         if emu.backlog is not None:
             self._partition.wake_emu_at(emu_id, emu.backlog.ends_at_ms)
         if not quiet:
             known.is_heard = self._is_changed = True
 
-    def _take_move(self, known: Touched, outcome: Outcome) -> None:
+    def _expect_silence(self, emu_id: str, emu: Emu) -> None:
+        if (at_ms := silent_at_ms(emu, 0, self._rules)) is not None:
+            self._partition.silences.put(emu_id, at_ms)
+            self._is_clear = False
+
+    def _take_move(self, emu_id: str, known: Touched, outcome: Outcome) -> None:
+        was_held = known.move is not None and known.move.holds
         known.move = outcome.move
+        if was_held and known.move is not None and not known.move.holds:
+            self._expect_silence(emu_id, known.emu)  # which was not judged while its words waited
         known.is_moved = self._is_changed = True
         for name in outcome.gone:
             known.remove(name)

@@ -119,6 +119,10 @@ class Post(Oracle):
         known = self.facts.get(word.emu_id)
         self.judge(word if known is None else at_site(word, known.site_id))
 
+    def is_waiting(self, _emu: str) -> bool:
+        stay = self.stays.get(_emu)
+        return stay is not None and stay.waits
+
     def move(self, fact: Fact) -> None:
         """A record of the EMU, which moves with it or not."""
         emu, revision = fact.emu_id, fact.record.revision

@@ -310,12 +310,16 @@ class Oracle:
                 self.read.setdefault(number, 0)
         return min(self.read.values(), default=0)
 
+    def is_waiting(self, _emu: str) -> bool:
+        """Whether what it says is not judged yet, so that nobody can tell whether it was silent."""
+        return False
+
     def next_silence(self) -> tuple[int, str] | None:
         """Who was silent for too long first, and when that was."""
         silences = [
             (max(one.last, self.listening_since) + max(3 * one.interval, 30_000), emu)
             for emu, one in self.presences.items()
-            if one.interval is not None and not one.gone
+            if one.interval is not None and not one.gone and not self.is_waiting(emu)
         ]
         first = min(silences, default=None)
         return None if first is None or first[0] > self.heard_to() else first

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from services.classifier.whereabouts import WAIT_MS
 from shared.documents.internal import Edge, Source, Transfer, decode_internal
-from shared.times import DAY_MS, HOUR_MS, to_rfc3339
+from shared.times import DAY_MS, HOUR_MS, MINUTE_MS, to_rfc3339
 from tests.unit.alarms import (
     CATALOGUE,
     HOLDS_MS,
@@ -21,8 +21,10 @@ from tests.unit.alarms import (
     edge,
     fact,
     part,
+    presence,
     ruling,
     snapshot,
+    tick,
 )
 from tests.unit.moving import Partitions, X, Y, Z, moved, standing
 
@@ -169,6 +171,22 @@ def test_after_ten_seconds_alarms_wait_no_longer_and_a_late_transfer_adds_what_i
     assert (merged.count, merged.opened_at) == (2, to_rfc3339(NOON_MS + 1))
     assert merged.moved_from is not None
     assert fleet.states[1].moves.missing(begin_ms) == 0
+
+
+def test_who_was_silent_while_its_words_would_have_waited_is_offline_once_they_do_not() -> None:
+    fleet = Partitions()
+    fleet.hear(presence(1, site_id=Y, interval_s=30))
+    own, _ = moved(1, Y, X, receipt_ms=NOON_MS)
+    fleet.hear(own)
+    for at_ms in range(0, 2 * MINUTE_MS, 5_000):
+        fleet.tick(1, tick(NOON_MS + at_ms))
+    assert fleet.published == []
+    fleet.wait(1, NOON_MS + HOUR_MS)
+    fleet.wait(1, NOON_MS + HOUR_MS + WAIT_MS)
+    fleet.wait(1, NOON_MS + 2 * HOUR_MS)
+    assert [(fault.change, fault.code) for fault in fleet.published] == [
+        ("opened", "bakvakt:emu_offline")
+    ]
 
 
 def test_so_many_words_that_they_do_not_fit_into_a_record_wait_no_longer() -> None:
